@@ -1,0 +1,1 @@
+"""The frozen side of Nightlab: what is inside the image, hashed, and never imports `lab`."""

@@ -1,0 +1,1 @@
+"""The host-side controller of Nightlab. Read `lab/overnight.py` first."""

@@ -1,0 +1,43 @@
+"""What an agent is told before it proposes: the brief, the best file so far, and what was tried.
+
+Owns    the shape of the brief
+Takes   program.md verbatim, the current best train.py, and past experiments
+Gives   a Brief, the only thing an agent ever sees of a campaign
+Never   the holdout score, the output of a model container, or a path of the host
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    """One earlier experiment, as an agent may see it."""
+
+    number: int
+    kind: str  # "baseline" or "candidate"
+    title: str
+    hypothesis: str
+    status: str  # measured, rejected, crashed, out_of_memory, timed_out, invalid, lost
+    kept: bool
+    val_bpb: float | None  # None when nothing could be measured
+    gain_bpb: float | None  # over the best at that time, positive is better; None when not measured
+    reason: str  # the verdict's sentence, or why it failed
+    facts: dict[str, str]  # what the agent itself attached to its proposal, given back
+    log_tail: str  # the end of train.log: untrusted text, bounded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Brief:
+    """Everything an agent may know when it proposes experiment `number`."""
+
+    number: int
+    profile: str
+    program: str  # program.md, verbatim
+    train_py: str  # the best file so far, the parent of what is proposed
+    baseline_bpb: float | None
+    best_bpb: float | None
+    noise_bpb: float | None  # sd of the score between seeds
+    seconds_left: float | None  # None when the night has no time limit
+    history: tuple[Past, ...]  # oldest first

@@ -1,0 +1,104 @@
+"""Every choice a user can make, validated in one place; the only module that reads the environment.
+
+A setting is given as `--hours 8`, as `HOURS=8` on a make line, or as `NIGHTLAB_HOURS=8` in the environment.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from harness.profiles import PROFILES, Profile
+from lab.errors import BadInput
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+PREFIX = "NIGHTLAB_"
+TAG_PATTERN = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
+
+
+class Settings(BaseModel):
+    """One frozen set of choices. `auto` is settled by what the host has, when the campaign opens."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    # The campaign: its name, and what ends the night. Both limits may be absent.
+    tag: str | None = None
+    hours: Annotated[float, Field(gt=0)] | None = 8.0
+    experiments: Annotated[int, Field(ge=0)] | None = None  # candidates of this call, baselines not counted
+
+    profile: Literal["auto", "gpu", "cpu", "smoke"] = "auto"
+    agent: Literal["auto", "offline", "scripted"] = "auto"
+    script: Path | None = None  # folder of replies of the scripted agent
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 42
+    noise_runs: Annotated[int, Field(ge=2)] | None = None  # None takes the profile's own
+
+    # A gain must exceed this many standard deviations of the baseline to be kept.
+    noise_margin_sd: Annotated[float, Field(ge=0)] = 2.0
+
+    # The host.
+    docker_host: str | None = None  # None tries the usual sockets
+    install_engine: bool = True
+    variant: Literal["auto", "cpu", "cuda"] = "auto"
+    kernels: Literal["hub", "none"] = "hub"
+    base: Literal["auto", "registry", "mmdebstrap"] = "auto"
+    hub_mirror: str | None = None  # another endpoint that speaks the Hugging Face hub's protocol
+    parquet: Path | None = None  # folder of local climbmix shards, instead of downloading
+    cpus: Annotated[float, Field(gt=0)] | None = None  # None gives a container every core
+    min_free_bytes: int = 2 * 2**30  # a night does not start an experiment with less disk than this
+
+    program: Path = CHECKOUT / "program.md"
+    train_file: Path = CHECKOUT / "workspace" / "train.py"
+    runs: Path = CHECKOUT / "runs"
+    data: Path = CHECKOUT / "data"
+    state: Path = CHECKOUT / ".nightlab"  # wheels, base image, engine log and pid file; safe to delete
+
+    @field_validator("tag")
+    @classmethod
+    def _tag_is_a_plain_name(cls, tag: str | None) -> str | None:
+        if tag is not None and not TAG_PATTERN.fullmatch(tag):
+            raise ValueError(
+                "a tag is 1 to 40 of a-z, 0-9, '.', '_' and '-', and starts with a letter or digit"
+            )
+        return tag
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _empty_means_not_given(cls, value: object) -> object:
+        return None if value == "" else value
+
+
+def read_settings(environ: Mapping[str, str], **given: object) -> Settings:
+    """Settings from the environment, overridden by what was given on the command line.
+
+    Raises:
+        BadInput: a value cannot be used; the message names the setting.
+    """
+    values: dict[str, object] = {
+        name: environ[PREFIX + name.upper()]
+        for name in Settings.model_fields
+        if environ.get(PREFIX + name.upper())
+    }
+    if "docker_host" not in values and environ.get("DOCKER_HOST"):
+        values["docker_host"] = environ["DOCKER_HOST"]
+    values |= {name: value for name, value in given.items() if value is not None}
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]) if first["loc"] else "settings"
+        raise BadInput(
+            f"the setting {name.upper()} cannot be {first['input']!r}.",
+            why=first["msg"].removeprefix("Value error, "),
+            do=f"change --{name.replace('_', '-')} (or {name.upper()}=) and start again; nothing was changed.",
+        ) from error
+
+
+def profile_of(settings: Settings, *, has_gpu: bool) -> Profile:
+    """The profile to use: the one asked for, else `gpu` where there is an NVIDIA GPU, else `cpu`."""
+    if settings.profile != "auto":
+        return PROFILES[settings.profile]
+    return PROFILES["gpu" if has_gpu else "cpu"]
