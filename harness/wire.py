@@ -124,7 +124,10 @@ def receive_bytes(sock: socket.socket, count: int) -> bytes:
     buffer = bytearray(count)
     view = memoryview(buffer)
     while view:
-        received = sock.recv_into(view)
+        try:
+            received = sock.recv_into(view)
+        except ConnectionError as error:
+            raise WireError("the connection was reset") from error
         if received == 0:
             raise WireError("the other side closed the connection")
         view = view[received:]

@@ -1,15 +1,42 @@
-"""The host's end of a training run."""
+"""The host's end of a training run: the data gate, the clock, and the seal.
+
+A train container can say four things over its one socket: that it started, how it is doing, and its
+checkpoint's two parts. It is answered twice: the gate is open, the checkpoint is sealed. Nothing that
+it writes anywhere else is ever read.
+
+Owns    when the training data appears, when the clock starts and stops, and the checkpoint's bytes
+Takes   a folder that the container sees as /gate, one that it sees as /data/train, the shards
+Gives   Events, in order, each stamped by the host's monotonic clock
+Never   trusts a size, an order or a number that comes out of the container
+"""
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import math
+import os
+import queue
+import socket
+import threading
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+
+from harness import wire
+from harness.wire import Kind, WireError
+
+CHUNK_BYTES = 1 << 20
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Training:
     """What the host observed of one training run, and what train.py claimed about it."""
 
-    startup_s: float  # "create" to STARTED
+    startup_s: float | None  # "create" to STARTED; None when it never started
     train_s: float | None  # gate opened to checkpoint sealed; None when nothing was sealed
     checkpoint_sha256: str | None
     checkpoint_bytes: int | None
@@ -19,3 +46,205 @@ class Training:
     tokens: int | None
     loss: float | None  # nats
     mfu: float | None  # None when the peak of the device is unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The container is ready to train."""
+
+    at: float  # host monotonic clock, seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A claim of train.py about its own progress."""
+
+    step: int
+    tokens: int
+    loss: float | None  # nats; None when it is not a number
+    mfu: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """The whole checkpoint is on the host's disk, hashed on its way."""
+
+    at: float
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """The container said something it may not say, or too much."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class HostFailed:
+    """The host could not store the checkpoint. Not the experiment's fault."""
+
+    error: OSError
+
+
+Event = Started | Report | Sealed | Broken | HostFailed
+
+
+@contextlib.contextmanager
+def listening(socket_path: Path) -> Iterator[socket.socket]:
+    """A unix socket that any user may connect to, gone when the block ends.
+
+    A socket's address is limited to 107 bytes and a campaign's folder is not, so it is reached
+    through a descriptor of its folder.
+    """
+    folder = os.open(socket_path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        socket_path.unlink(missing_ok=True)
+        listener.bind(f"/proc/self/fd/{folder}/{socket_path.name}")
+        socket_path.chmod(0o666)
+        listener.listen(1)
+        yield listener
+    finally:
+        listener.close()
+        os.close(folder)
+        socket_path.unlink(missing_ok=True)
+
+
+class Gate:
+    """One train container's conversation with the host, read by a thread of its own."""
+
+    def __init__(
+        self, listener: socket.socket, *, shards: Path, window: Path, checkpoint: Path, cap: int
+    ) -> None:
+        self._listener = listener
+        self._shards = shards
+        self._window = window  # the container's /data/train
+        self._checkpoint = checkpoint
+        self._cap_bytes = cap
+        self._peer: socket.socket | None = None
+        # Bounded: a flood of reports waits in the container, not in the controller's memory.
+        self._events: queue.Queue[Event] = queue.Queue(maxsize=256)
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._converse, name="gate", daemon=True)
+
+    @classmethod
+    @contextlib.contextmanager
+    def open(
+        cls, socket_path: Path, *, shards: Path, window: Path, checkpoint: Path, cap: int
+    ) -> Iterator[Gate]:
+        """Listen for one container. `shards` are linked into `window` when the gate opens."""
+        for folder in (window, checkpoint):
+            folder.mkdir(parents=True, exist_ok=True)
+            folder.chmod(0o755)
+        with listening(socket_path) as listener:
+            gate = cls(listener, shards=shards, window=window, checkpoint=checkpoint, cap=cap)
+            gate._thread.start()
+            try:
+                yield gate
+            finally:
+                gate._close()
+
+    def next_event(self, timeout_s: float) -> Event | None:
+        """The next thing that the container did, or None when nothing came within `timeout_s`."""
+        try:
+            return self._events.get(timeout=timeout_s)
+        except queue.Empty:
+            return None
+
+    def let_in(self) -> float:
+        """Show the training data and say so; gives the host's time at which the budget began."""
+        for shard in sorted(self._shards.iterdir()):
+            os.link(shard, self._window / shard.name)
+        assert self._peer is not None, "the gate opens only after STARTED"
+        with contextlib.suppress(OSError):  # it died meanwhile: its exit says how
+            wire.send(self._peer, Kind.OPEN)
+        return time.monotonic()
+
+    def _close(self) -> None:
+        self._closed.set()
+        for sock in (self._peer, self._listener):
+            if sock is not None:
+                with contextlib.suppress(OSError):
+                    sock.shutdown(socket.SHUT_RDWR)
+        while self._thread.is_alive():
+            with contextlib.suppress(queue.Empty):  # a thread may wait for room in the queue
+                self._events.get_nowait()
+            self._thread.join(timeout=0.02)
+        if self._peer is not None:
+            self._peer.close()
+        for link in self._window.iterdir():
+            link.unlink()
+
+    def _converse(self) -> None:
+        try:
+            self._peer, _ = self._listener.accept()
+            self._read_until_sealed(self._peer)
+        except WireError as error:
+            if not self._closed.is_set():
+                self._events.put(Broken(str(error)))
+        except OSError as error:
+            if not self._closed.is_set():
+                self._events.put(HostFailed(error))
+
+    def _read_until_sealed(self, peer: socket.socket) -> None:
+        started = configured = False
+        while True:
+            message = wire.receive_header(peer)
+            match message.kind:
+                case Kind.STARTED if not started and message.payload_bytes == 0:
+                    started = True
+                    self._events.put(Started(time.monotonic()))
+                case Kind.REPORT if started and message.payload_bytes == wire.REPORT.size:
+                    self._events.put(_read_report(wire.receive_bytes(peer, wire.REPORT.size)))
+                case Kind.CONFIG if started and not configured:
+                    self._store_config(peer, message.payload_bytes)
+                    configured = True
+                case Kind.WEIGHTS if configured:
+                    sealed = self._store_weights(peer, message.payload_bytes)
+                    self._events.put(sealed)
+                    with contextlib.suppress(OSError):
+                        wire.send(peer, Kind.SEALED)
+                    return
+                case _:
+                    raise WireError(f"{message.kind.name} is out of order or has a wrong size")
+
+    def _store_config(self, peer: socket.socket, size: int) -> None:
+        if size > wire.CONFIG_CAP_BYTES:
+            raise WireError(f"config.json of {size} bytes is over {wire.CONFIG_CAP_BYTES}")
+        content = wire.receive_bytes(peer, size)
+        path = self._checkpoint / CONFIG_FILE
+        path.write_bytes(content)
+        path.chmod(0o644)
+
+    def _store_weights(self, peer: socket.socket, size: int) -> Sealed:
+        if size > self._cap_bytes:
+            raise WireError(f"a checkpoint of {size:,} bytes is over the cap of {self._cap_bytes:,}")
+        digest = hashlib.sha256()
+        partial = self._checkpoint / (WEIGHTS_FILE + ".partial")
+        left = size
+        with partial.open("wb") as file:
+            while left:
+                try:
+                    chunk = peer.recv(min(CHUNK_BYTES, left))
+                except ConnectionError as error:
+                    raise WireError("the connection was reset inside the checkpoint") from error
+                if not chunk:
+                    raise WireError("the connection closed inside the checkpoint")
+                digest.update(chunk)
+                file.write(chunk)
+                left -= len(chunk)
+            sealed = Sealed(time.monotonic(), digest.hexdigest(), size)
+        partial.chmod(0o644)
+        partial.replace(self._checkpoint / WEIGHTS_FILE)
+        return sealed
+
+
+def _read_report(payload: bytes) -> Report:
+    step, tokens, loss, mfu = wire.REPORT.unpack(payload)
+    return Report(step, tokens, _finite(loss), _finite(mfu))
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,158 @@
+"""A model container: a sealed checkpoint and its train.py, answering the judge.
+
+    python -m harness.model_server
+
+It has no training data, no network, no memory of other runs, and nothing to write but /tmp. What it
+knows of the validation text is the rows in front of it. Whatever goes wrong leaves as a class of
+failure, never as text, which could carry the rows out.
+
+It runs the agent's code, so nothing that it says is trusted; the judge checks what can be checked.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import socket
+import sys
+import time
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+import torch.nn.functional as F
+
+from harness import wire
+from harness.launch import cpu_share
+from harness.profiles import PROFILES, Profile
+from harness.wire import Failure, Kind
+
+ROWS_CAP_BYTES = 256 * 2**20
+CONNECT_EVERY_S = 0.05
+
+
+class CannotScore(Exception):
+    """The checkpoint gives no losses, for this class of reason."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.name)
+        self.failure = failure
+
+
+def load_model(train_file: Path, checkpoint: Path, device: str) -> torch.nn.Module:
+    """Rebuild the trained model from its code, config and weights.
+
+    Raises:
+        CannotScore: any of the three is broken, or they do not fit together.
+    """
+    try:
+        module = _import(train_file)
+    except BaseException as error:
+        raise CannotScore(Failure.TRAIN_FILE_BROKEN) from error
+    try:
+        config: dict[str, Any] = json.loads((checkpoint / "config.json").read_text())
+        weights = safetensors.torch.load_file(checkpoint / "model.safetensors")
+    except Exception as error:
+        raise CannotScore(Failure.CHECKPOINT_UNREADABLE) from error
+    try:
+        model: torch.nn.Module = module.build_model(config)
+    except BaseException as error:
+        raise _out_of_memory_or(Failure.BUILD_FAILED, error) from error
+    try:
+        model.load_state_dict(weights, strict=True)
+        return model.to(device).eval()
+    except BaseException as error:
+        raise _out_of_memory_or(Failure.CHECKPOINT_MISMATCH, error) from error
+
+
+def _import(train_file: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location("train", train_file)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["train"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _out_of_memory_or(failure: Failure, error: BaseException) -> CannotScore:
+    memory = isinstance(error, (MemoryError, torch.OutOfMemoryError))
+    return CannotScore(Failure.OUT_OF_MEMORY if memory else failure)
+
+
+@torch.inference_mode()
+def losses(model: torch.nn.Module, rows: torch.Tensor, vocab_size: int) -> torch.Tensor:
+    """Cross-entropy of every target.
+
+    Shapes, with B rows of T + 1 tokens:
+        rows    (B, T + 1)  int64
+        return  (B, T)      float32, nats
+
+    Raises:
+        CannotScore: the forward pass failed, or its logits have another shape than (B, T, V).
+    """
+    inputs, targets = rows[:, :-1], rows[:, 1:]
+    try:
+        logits = model(inputs)
+    except BaseException as error:
+        raise _out_of_memory_or(Failure.FORWARD_FAILED, error) from error
+    if not isinstance(logits, torch.Tensor) or logits.shape != (*inputs.shape, vocab_size):
+        raise CannotScore(Failure.LOGITS_WRONG_SHAPE)
+    # Row by row in float32: a batch of logits at 2048 x 8192 is 2 GB, and a copy of it another 2.
+    return torch.stack(
+        [
+            F.cross_entropy(row_logits.float(), row_targets, reduction="none")
+            for row_logits, row_targets in zip(logits, targets, strict=True)
+        ]
+    )
+
+
+def serve(judge: socket.socket, profile: Profile, model: torch.nn.Module) -> None:
+    """Answer rows with losses until the judge hangs up."""
+    wire.send(judge, Kind.READY)
+    while True:
+        try:
+            kind, payload = wire.receive(judge, cap_bytes=ROWS_CAP_BYTES)
+        except wire.WireError:
+            return
+        if kind is not Kind.ROWS:
+            raise wire.WireError(f"a judge does not say {kind.name}")
+        shape = wire.ROWS_SHAPE.unpack_from(payload)
+        tokens = np.frombuffer(payload, dtype=np.uint16, offset=wire.ROWS_SHAPE.size)
+        rows = torch.from_numpy(tokens.astype(np.int64).reshape(shape)).to(profile.device)
+        nats = losses(model, rows, profile.vocab_size)
+        wire.send(judge, Kind.LOSSES, nats.to("cpu", torch.float32).numpy().tobytes())
+
+
+def connect(path: str) -> socket.socket:
+    """Connect to the judge, who may still be starting; the host's clock bounds the wait."""
+    while True:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            sock.connect(path)
+        except (FileNotFoundError, ConnectionRefusedError):
+            sock.close()
+            time.sleep(CONNECT_EVERY_S)
+        else:
+            return sock
+
+
+def main() -> int:
+    """Load, serve, and end; 1 when the checkpoint could not be scored."""
+    profile = PROFILES[os.environ[wire.PROFILE_VARIABLE]]
+    torch.set_num_threads(cpu_share())
+    with connect(wire.BENCH_SOCKET) as judge:
+        try:
+            model = load_model(Path(wire.TRAIN_FILE), Path(wire.CHECKPOINT), profile.device)
+            serve(judge, profile, model)
+        except CannotScore as error:
+            wire.send(judge, Kind.FAILED, wire.FAILED.pack(error.failure))
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,274 @@
+"""Running any spec in the container engine, and leaving nothing behind.
+
+Owns    the connection to the engine, and every call that makes or ends a container
+Takes   a SealedSpec or a PrepareSpec
+Gives   a Container, open until its `with` block ends; a ContainerExit
+Never   knows what research is, and never lets one of the engine's exceptions out
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Self
+
+import docker
+import requests
+from docker.types import DeviceRequest, LogConfig, Ulimit
+from docker.types import Mount as EngineMount
+
+from lab.engine import default_sockets
+from lab.errors import EngineError
+from lab.sandbox import (
+    LOG_BYTES,
+    OPEN_FILES,
+    PIDS,
+    SHM_BYTES,
+    USER,
+    Mount,
+    PrepareSpec,
+    SealedSpec,
+)
+
+LABEL = "nightlab"  # on everything we make: "image", or the role of a container
+LABEL_CAMPAIGN = "nightlab.campaign"
+LABEL_EXPERIMENT = "nightlab.experiment"
+LABEL_DEADLINE = "nightlab.deadline"  # Unix time after which nobody can still want it
+
+API_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerExit:
+    """How a container ended. Exit 137 alone proves nothing: it may be memory, a fuse, or us."""
+
+    exit_code: int
+    out_of_memory: bool  # the engine saw the kernel kill a process of it
+    wall_s: float
+    log: bytes  # stdout and stderr, at most LOG_BYTES, the end of it
+
+
+class Engine:
+    """An open connection to a container engine."""
+
+    def __init__(self, client: docker.DockerClient) -> None:
+        self.client = client
+        self.seconds = 0.0  # spent waiting for the engine to make and remove containers
+
+    @classmethod
+    def connect(cls, docker_host: str | None) -> Engine:
+        """Connect to the engine at `docker_host`, else at the first usual socket that answers.
+
+        Raises:
+            EngineError: nothing answers.
+        """
+        candidates = [docker_host] if docker_host else default_sockets()
+        why = "no socket of an engine was found"
+        for url in candidates:
+            try:
+                client = docker.DockerClient(base_url=url, timeout=API_TIMEOUT_S)
+                client.ping()
+            except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
+                why = f"{url}: {error}"
+                continue
+            return cls(client)
+        raise EngineError(
+            "no container engine answers.",
+            why=why,
+            do="start Docker or Podman's Docker-compatible socket, or set DOCKER_HOST; "
+            "`make doctor` shows what was tried.",
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.client.close()
+
+    @contextlib.contextmanager
+    def start(self, spec: SealedSpec | PrepareSpec) -> Iterator[Container]:
+        """A running container, which is gone when the block ends, however it ends."""
+        container: Container | None = None
+        try:
+            with self._timed(f"start {spec.name}"):
+                self._remove_leftover(spec.name)
+                handle = self.client.containers.create(**_arguments(spec))
+                container = Container(self, handle, spec.name)
+                handle.start()
+                container.started = time.monotonic()
+            yield container
+        finally:
+            if container is not None:
+                container.remove()
+
+    def reap(self, *, campaign: str | None = None) -> list[str]:
+        """Remove the containers of a campaign that nobody drives any more, or all past their deadline."""
+        removed = []
+        with self._timed("look for leftovers"):
+            filters = {"label": f"{LABEL_CAMPAIGN}={campaign}" if campaign else LABEL_DEADLINE}
+            for handle in self.client.containers.list(
+                all=True, filters=filters, ignore_removed=True
+            ):
+                deadline = float(handle.labels.get(LABEL_DEADLINE, "0"))
+                if campaign or deadline < time.time():
+                    _remove(handle)
+                    removed.append(str(handle.name))
+        return removed
+
+    @contextlib.contextmanager
+    def _timed(self, what: str) -> Iterator[None]:
+        """Count the engine's time, and turn its exceptions into ours."""
+        began = time.monotonic()
+        try:
+            yield
+        except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
+            raise EngineError(
+                f"the container engine could not {what}.",
+                why=str(error),
+                do="see that the engine runs (`make doctor`), then start the same TAG again; "
+                "every finished experiment is in the ledger.",
+            ) from error
+        finally:
+            self.seconds += time.monotonic() - began
+
+    def _remove_leftover(self, name: str) -> None:
+        with contextlib.suppress(docker.errors.NotFound):
+            _remove(self.client.containers.get(name))
+
+
+class Container:
+    """One container that runs, or has run."""
+
+    def __init__(self, engine: Engine, handle: Any, name: str) -> None:
+        self.name = name
+        self.started = time.monotonic()
+        self._engine = engine
+        self._handle = handle
+        self._exit: ContainerExit | None = None
+
+    @property
+    def id(self) -> str:
+        return str(self._handle.id)
+
+    def is_running(self) -> bool:
+        """Ask the engine; costs about a millisecond.
+
+        Raises:
+            EngineError: the engine does not answer, or the container vanished.
+        """
+        with self._engine._timed(f"look at {self.name}"):
+            self._handle.reload()
+        return bool(self._handle.attrs["State"]["Running"])
+
+    def peak_memory_bytes(self) -> int | None:
+        """The most memory it has used so far; None where the engine or cgroup v2 does not say."""
+        with self._engine._timed(f"measure {self.name}"):
+            stats = self._handle.stats(stream=False, one_shot=True)
+        peak = stats.get("memory_stats", {}).get("max_usage")
+        return int(peak) if peak else None
+
+    def finish(self) -> ContainerExit:
+        """Kill it if it still runs, and read how it ended: state first, then its log.
+
+        Raises:
+            EngineError: the engine does not answer, or the container vanished.
+        """
+        if self._exit is None:
+            with self._engine._timed(f"end {self.name}"):
+                with contextlib.suppress(docker.errors.APIError):  # it ended by itself meanwhile
+                    self._handle.kill()
+                self._handle.wait(timeout=API_TIMEOUT_S)
+                self._handle.reload()
+                state = self._handle.attrs["State"]
+                log = self._handle.logs(stdout=True, stderr=True)
+            self._exit = ContainerExit(
+                exit_code=int(state["ExitCode"]),
+                out_of_memory=bool(state["OOMKilled"]),
+                wall_s=time.monotonic() - self.started,
+                log=bytes(log[-LOG_BYTES:]),
+            )
+        return self._exit
+
+    def remove(self) -> None:
+        """Remove it, running or not. Called on every path; a second call does nothing."""
+        with (
+            contextlib.suppress(docker.errors.NotFound),
+            self._engine._timed(f"remove {self.name}"),
+        ):
+            _remove(self._handle)
+
+
+def _remove(handle: Any) -> None:
+    try:
+        handle.remove(force=True, v=True)
+    except docker.errors.NotFound:
+        pass
+    except docker.errors.APIError as error:
+        if error.status_code != 409:  # 409: someone else is removing it already
+            raise
+
+
+def _arguments(spec: SealedSpec | PrepareSpec) -> dict[str, Any]:
+    common: dict[str, Any] = {
+        "image": spec.image,
+        "name": spec.name,
+        "init": True,
+        # The fuse inside: it ends the run even when the controller and the engine's clients are gone.
+        "command": ["timeout", "--signal=KILL", f"{spec.deadline_s:.0f}", *spec.command],
+        "entrypoint": [],
+        "environment": spec.environment,
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges"],
+        "ipc_mode": "private",
+        "log_config": LogConfig(
+            type=LogConfig.types.JSON, config={"max-size": str(LOG_BYTES), "max-file": "1"}
+        ),
+        "mounts": [_mount(mount) for mount in spec.mounts],
+        "working_dir": "/tmp",
+    }
+    deadline = {LABEL_DEADLINE: f"{time.time() + spec.deadline_s + 60:.0f}"}
+    if isinstance(spec, PrepareSpec):
+        return common | {
+            "user": spec.user,
+            "network_mode": "bridge" if spec.network else "none",
+            "labels": {LABEL: "prepare"} | deadline,
+        }
+    return common | {
+        "user": USER,
+        "network_mode": "none",
+        "read_only": True,
+        "tmpfs": {"/tmp": f"rw,exec,nosuid,nodev,mode=1777,size={spec.scratch_bytes}"},
+        "mem_limit": spec.memory_bytes,
+        "memswap_limit": spec.memory_bytes,
+        "shm_size": SHM_BYTES,
+        "pids_limit": PIDS,
+        "nano_cpus": int(spec.cpus * 1e9) if spec.cpus else None,
+        "oom_score_adj": 500,  # if the host itself runs dry, an experiment goes before the controller
+        "ulimits": [
+            Ulimit(name="fsize", soft=spec.scratch_bytes, hard=spec.scratch_bytes),
+            Ulimit(name="nofile", soft=OPEN_FILES, hard=OPEN_FILES),
+            Ulimit(name="core", soft=0, hard=0),
+        ],
+        "device_requests": (
+            [DeviceRequest(device_ids=[spec.gpu_uuid], capabilities=[["gpu"]])]
+            if spec.gpu_uuid
+            else None
+        ),
+        "labels": {
+            LABEL: spec.role,
+            LABEL_CAMPAIGN: spec.campaign,
+            LABEL_EXPERIMENT: str(spec.experiment),
+        }
+        | deadline,
+    }
+
+
+def _mount(mount: Mount) -> EngineMount:
+    return EngineMount(
+        target=mount.target,
+        source=str(mount.source.resolve()),
+        type="bind",
+        read_only=not mount.writable,
+    )

@@ -1,0 +1,177 @@
+"""What a container may touch: the whole policy, on one screen.
+
+A sealed container has no network and no parameter that could give it one. Only `prepare`, which runs
+our own code to fetch the training data, has a type with a network, and it never sees a train.py.
+
+Owns    every limit, mount and variable of every container
+Takes   a profile, and paths of the host
+Gives   specs; equal specs give equal containers
+Never   talks to the engine
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness import wire
+from harness.profiles import GIB, MIB, Profile
+
+USER = "10001:10001"
+PIDS = 512  # Inductor's compile workers need some dozens
+OPEN_FILES = 4096
+LOG_BYTES = 1 * MIB  # the engine rotates: the end is kept, the rest is gone
+SHM_BYTES = 64 * MIB
+JUDGE_MEMORY_BYTES = 2 * GIB
+
+# The containers of one experiment live this much longer than their deadlines, for the host to come first.
+FUSE_SLACK_S = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mount:
+    """A folder or file of the host inside a container."""
+
+    source: Path
+    target: str
+    writable: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealedSpec:
+    """One sealed run, described completely: no network, nothing to write but /tmp."""
+
+    role: str  # "train", "model", "judge" or "tool"; with campaign and experiment, the name
+    campaign: str
+    experiment: int
+    image: str  # by id or digest; a tag may point elsewhere tomorrow
+    command: tuple[str, ...]
+    mounts: tuple[Mount, ...]
+    environment: dict[str, str] = field(default_factory=dict)
+    gpu_uuid: str | None  # None runs on the CPU
+    cpus: float | None  # None gives every core
+    memory_bytes: int  # swap is never added
+    scratch_bytes: int  # size of /tmp, the only place that can be written; also the largest file
+    deadline_s: float  # wall clock from start to kill, kept by the host and by a fuse inside
+
+    @property
+    def name(self) -> str:
+        return f"nightlab-{self.campaign}-{self.experiment:04d}-{self.role}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrepareSpec:
+    """The data preparation: our code alone, as the host's user, with a network if it must download."""
+
+    image: str
+    command: tuple[str, ...]
+    mounts: tuple[Mount, ...]
+    environment: dict[str, str]
+    user: str
+    network: bool
+    deadline_s: float
+
+    @property
+    def name(self) -> str:
+        return "nightlab-prepare"
+
+
+def train_spec(
+    *,
+    profile: Profile,
+    campaign: str,
+    experiment: int,
+    image: str,
+    train_file: Path,
+    gate: Path,
+    data: Path,
+    seed: int,
+    gpu_uuid: str | None,
+    cpus: float | None,
+) -> SealedSpec:
+    """The container that trains: the candidate's file, a socket to the gate, and a folder still empty."""
+    return SealedSpec(
+        role="train",
+        campaign=campaign,
+        experiment=experiment,
+        image=image,
+        command=("python", "-m", "harness.launch"),
+        mounts=(
+            Mount(source=train_file, target=wire.TRAIN_FILE),
+            Mount(source=gate, target=str(Path(wire.GATE_SOCKET).parent)),
+            Mount(source=data, target=wire.TRAIN_DATA),
+        ),
+        environment={wire.PROFILE_VARIABLE: profile.name, wire.SEED_VARIABLE: str(seed)},
+        gpu_uuid=gpu_uuid,
+        cpus=cpus,
+        memory_bytes=profile.memory_bytes,
+        scratch_bytes=profile.scratch_bytes,
+        deadline_s=(
+            profile.startup_cap_s + profile.train_budget_s + profile.save_grace_s + FUSE_SLACK_S
+        ),
+    )
+
+
+def model_spec(
+    *,
+    profile: Profile,
+    campaign: str,
+    experiment: int,
+    image: str,
+    train_file: Path,
+    checkpoint: Path,
+    bench: Path,
+    gpu_uuid: str | None,
+    cpus: float | None,
+) -> SealedSpec:
+    """The container that computes losses: the checkpoint and its code, no data, and the judge's socket."""
+    return SealedSpec(
+        role="model",
+        campaign=campaign,
+        experiment=experiment,
+        image=image,
+        command=("python", "-m", "harness.model_server"),
+        mounts=(
+            Mount(source=train_file, target=wire.TRAIN_FILE),
+            Mount(source=checkpoint, target=wire.CHECKPOINT),
+            Mount(source=bench, target=str(Path(wire.BENCH_SOCKET).parent)),
+        ),
+        environment={wire.PROFILE_VARIABLE: profile.name},
+        gpu_uuid=gpu_uuid,
+        cpus=cpus,
+        memory_bytes=profile.memory_bytes,
+        scratch_bytes=profile.scratch_bytes,
+        deadline_s=profile.evaluation_cap_s + FUSE_SLACK_S,
+    )
+
+
+def judge_spec(
+    *,
+    profile: Profile,
+    campaign: str,
+    experiment: int,
+    image: str,
+    judge_data: Path,
+    bench: Path,
+    tribune: Path,
+) -> SealedSpec:
+    """The container that knows the targets. It alone mounts them, and it runs none of the agent's code."""
+    return SealedSpec(
+        role="judge",
+        campaign=campaign,
+        experiment=experiment,
+        image=image,
+        command=("python", "-m", "harness.judge"),
+        mounts=(
+            Mount(source=judge_data, target=wire.JUDGE_DATA),
+            # The judge makes its socket here; the model container mounts the same folder read-only.
+            Mount(source=bench, target=str(Path(wire.BENCH_SOCKET).parent), writable=True),
+            Mount(source=tribune, target=str(Path(wire.TRIBUNE_SOCKET).parent)),
+        ),
+        environment={wire.PROFILE_VARIABLE: profile.name},
+        gpu_uuid=None,
+        cpus=None,
+        memory_bytes=JUDGE_MEMORY_BYTES,
+        scratch_bytes=64 * MIB,
+        deadline_s=profile.evaluation_cap_s + FUSE_SLACK_S,
+    )
