@@ -224,7 +224,7 @@ def _seeding_call(node: ast.Call, names: dict[str, str]) -> str | None:
         return path
     if path == "torch.Generator":
         return "torch.Generator, which starts from a constant of its own"
-    if isinstance(node.func, ast.Attribute) and node.func.attr == "seed" and not path:
+    if isinstance(node.func, ast.Attribute) and node.func.attr == "seed":
         return ".seed()"
     if path == "getattr" and len(node.args) > 1 and isinstance(node.args[1], ast.Constant):
         name = node.args[1].value
