@@ -1,0 +1,62 @@
+"""Write the hash locks: `python images/lock.py [host] [cpu] [cuda]`, all three when none is named.
+
+A maintainer runs this, with `uv` installed, to move to newer versions; a build only ever reads the locks.
+uv takes hashes from an index's metadata, so the CUDA lock costs no gigabytes. It does not look at pip's
+find-links, where a CPU build of torch may lie, so they are handed on. No index is named here or in a lock.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+IMAGES = Path(__file__).resolve().parent
+REQUIREMENTS = IMAGES.parent / "requirements"
+
+TORCH = "2.13.0"
+PYTHON = "3.11"  # of Debian bookworm, the base of the image
+PLATFORM = "x86_64-manylinux_2_28"
+
+
+def main(names: list[str]) -> None:
+    for name in names or ["host", "cpu", "cuda"]:
+        if name == "host":
+            _lock(REQUIREMENTS / "host.in", REQUIREMENTS / "host.lock", ["--universal"])
+            continue
+        build = {"cpu": f"{TORCH}+cpu", "cuda": TORCH}[name]
+        options = ["--python-platform", PLATFORM, "--only-binary", ":all:"]
+        if name == "cpu":
+            options += [f"--find-links={place}" for place in _find_links()]
+        with tempfile.NamedTemporaryFile("w", suffix=".in") as wanted:
+            wanted.write(f"torch=={build}\n" + (IMAGES / "image.in").read_text())
+            wanted.flush()
+            _lock(Path(wanted.name), IMAGES / f"{name}.lock", options)
+
+
+def _lock(wanted: Path, lock: Path, options: list[str]) -> None:
+    command = ["uv", "pip", "compile", "--quiet", "--generate-hashes", "--no-header"]
+    command += ["--no-annotate", "--no-emit-index-url", "--no-emit-find-links"]
+    command += ["--upgrade", f"--python-version={PYTHON}", *options, str(wanted)]
+    locked = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    head = f"# Written by images/lock.py from {wanted.name if lock.stem == 'host' else 'image.in'}.\n"
+    lock.write_text(head + locked)
+    print(f"{lock.relative_to(IMAGES.parent)}: {locked.count('==')} packages")
+
+
+def _find_links() -> list[str]:
+    """The places where the maintainer's own pip looks besides its indexes."""
+    listed = subprocess.run(
+        [sys.executable, "-m", "pip", "config", "list"], check=True, capture_output=True, text=True
+    ).stdout
+    places = [
+        line.partition("=")[2].strip("'\"").split()
+        for line in listed.splitlines()
+        if line.partition("=")[0].endswith("find-links")
+    ]
+    return sorted({place for group in places for place in group})
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
