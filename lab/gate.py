@@ -107,6 +107,8 @@ def listening(socket_path: Path) -> Iterator[socket.socket]:
         listener.listen(1)
         yield listener
     finally:
+        with contextlib.suppress(OSError):  # wakes a thread that still waits in accept()
+            listener.shutdown(socket.SHUT_RDWR)
         listener.close()
         os.close(folder)
         socket_path.unlink(missing_ok=True)

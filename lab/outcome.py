@@ -1,0 +1,47 @@
+"""How an experiment can end, and how a step says that it ended early."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Protocol
+
+
+class Status(StrEnum):
+    """How an experiment ended."""
+
+    MEASURED = "measured"
+    REJECTED = "rejected"  # never became code: it broke the contract
+    CRASHED = "crashed"
+    OUT_OF_MEMORY = "out_of_memory"
+    TIMED_OUT = "timed_out"
+    INVALID = "invalid"  # nothing that could be scored was saved, or its losses are no losses
+    LOST = "lost"  # the lab's fault
+
+
+class ExperimentFailed(Exception):
+    """This experiment ends here. Caught in one place, where it becomes a Trial."""
+
+    def __init__(self, status: Status, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+
+
+class StopNow(Exception):
+    """The user does not want to wait for the end of this experiment."""
+
+
+class Watch(Protocol):
+    """Who follows an experiment. Each call may raise StopNow; containers are gone when it propagates."""
+
+    def phase(self, name: str, *, cap_s: float) -> None:
+        """A phase of at most `cap_s` begins: "start-up", "training" or "evaluation"."""
+
+    def advance(
+        self,
+        *,
+        fraction: float | None = None,
+        loss: float | None = None,
+        tokens_per_s: float | None = None,
+    ) -> None:
+        """Still at it; called several times a second."""

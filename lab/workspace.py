@@ -1,0 +1,134 @@
+"""The campaign's own git repository: every candidate, kept or not. The only door to git.
+
+Owns    runs/<tag>/repo: branch autoresearch/<tag>, and refs/experiments/0007 for every candidate
+Takes   a proposed train.py
+Gives   a Candidate, which is a commit
+Never   touches the user's own checkout, configuration or hooks
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import git
+from git import Actor, Commit, Repo
+from git.objects import Tree
+from gitdb import IStream
+
+from lab.errors import CampaignError
+
+AUTHOR = Actor("Nightlab", "nightlab@localhost")
+TRAIN_FILE = "train.py"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A proposed change, as a commit on top of the best so far."""
+
+    number: int
+    commit: str
+    parent: str
+    lines_added: int
+    lines_removed: int
+    diff: str
+
+
+class Workspace:
+    """An open campaign repository."""
+
+    def __init__(self, repo: Repo, branch: str) -> None:
+        self._repo = repo
+        self._branch = branch
+
+    @classmethod
+    def open(cls, folder: Path, *, tag: str, seed: str) -> Workspace:
+        """Open the repository, or make it with the seed train.py as its first commit.
+
+        Raises:
+            CampaignError: the folder is there and is not this campaign's repository.
+        """
+        branch = f"autoresearch/{tag}"
+        with _door("open its repository"):
+            if not (folder / ".git").exists():
+                repo = Repo.init(folder, initial_branch=branch)
+                workspace = cls(repo, branch)
+                root = workspace._write_commit(seed, message="Seed\n", parents=[])
+                workspace._move_to(root)
+            workspace = cls(Repo(folder), branch)
+            workspace.head()
+        return workspace
+
+    def head(self) -> str:
+        """The commit that the branch is at: the best so far."""
+        return str(self._repo.commit(self._branch).hexsha)
+
+    def read(self, commit: str) -> str:
+        """The train.py of a commit."""
+        with _door(f"read commit {commit[:8]}"):
+            blob = self._repo.commit(commit).tree / TRAIN_FILE
+            return bytes(blob.data_stream.read()).decode()
+
+    def commit(self, train_py: str, *, number: int, parent: str, message: str) -> Candidate:
+        """Store a candidate under refs/experiments/, without moving the branch."""
+        with _door(f"store experiment {number}"):
+            base = self._repo.commit(parent)
+            commit = self._write_commit(train_py, message=message, parents=[base])
+            self._repo.git.update_ref(f"refs/experiments/{number:04d}", commit.hexsha)
+            added, removed = self._count_lines(base, commit)
+            diff = self._repo.git.diff(base.hexsha, commit.hexsha, no_color=True, no_ext_diff=True)
+        return Candidate(
+            number=number,
+            commit=str(commit.hexsha),
+            parent=str(base.hexsha),
+            lines_added=added,
+            lines_removed=removed,
+            diff=diff + "\n",
+        )
+
+    def advance(self, commit: str) -> None:
+        """Move the branch and its files to a kept commit. Doing it twice changes nothing."""
+        with _door(f"move the branch to {commit[:8]}"):
+            self._move_to(self._repo.commit(commit))
+
+    def close(self) -> None:
+        self._repo.close()
+
+    def _move_to(self, commit: Commit) -> None:
+        self._repo.git.update_ref(f"refs/heads/{self._branch}", commit.hexsha)
+        self._repo.head.reset(commit, index=True, working_tree=True)
+
+    def _write_commit(self, train_py: str, *, message: str, parents: list[Commit]) -> Commit:
+        content = train_py.encode()
+        blob = self._repo.odb.store(IStream("blob", len(content), BytesIO(content)))
+        listing = f"100644 blob {blob.hexsha.decode()}\t{TRAIN_FILE}\n"
+        tree_id = self._repo.git.mktree(istream=BytesIO(listing.encode()))
+        return Commit.create_from_tree(
+            self._repo,
+            Tree(self._repo, bytes.fromhex(tree_id)),
+            message,
+            parent_commits=parents,
+            head=False,
+            author=AUTHOR,
+            committer=AUTHOR,
+        )
+
+    def _count_lines(self, base: Commit, commit: Commit) -> tuple[int, int]:
+        counts = self._repo.git.diff(base.hexsha, commit.hexsha, numstat=True).split()
+        return (int(counts[0]), int(counts[1])) if counts else (0, 0)
+
+
+@contextlib.contextmanager
+def _door(what: str) -> Iterator[None]:
+    """Turn git's exceptions into ours."""
+    try:
+        yield
+    except (git.exc.GitError, ValueError, KeyError, OSError) as error:
+        raise CampaignError(
+            f"the campaign could not {what}.",
+            why=str(error),
+            do="look at the repo/ folder of the campaign; the ledger names every commit it needs.",
+        ) from error
