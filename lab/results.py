@@ -1,0 +1,267 @@
+"""What a spreadsheet and a notebook read: results.tsv and results.parquet.
+
+Owns    the two derived tables, and what an ending is called in them
+Takes   Records, in the order of the ledger
+Gives   files that are whole at any moment: written beside their place, then moved into it
+Never   a source of truth: delete them, and the next write makes them again from the ledger
+
+A night's folder is also read here for people (`read_campaign`, `read_records`), without the ledger's lock,
+repair or checks, so that looking at a night that runs can never disturb it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import re
+import types
+import typing
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from lab.errors import CampaignError
+from lab.ledger import Record
+from lab.outcome import Status
+
+CAMPAIGN_FILE = "campaign.json"
+LEDGER_FILE = "ledger.jsonl"
+TSV_FILE = "results.tsv"
+PARQUET_FILE = "results.parquet"
+
+TSV_COLUMNS = ("commit", "val_bpb", "memory_gb", "status", "description")
+SHORT_COMMIT = 7
+GIB = 2**30
+
+_RECORD = TypeAdapter(Record)
+_TERMINAL_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)?", re.S)
+_ARROW_TYPES: dict[type, str] = {str: "string", int: "int64", float: "double", bool: "bool"}
+_INT64 = range(-(2**63), 2**63)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """One column of results.parquet: `trial.training.train_s`, and the type that it always has."""
+
+    name: str
+    arrow_type: str
+    path: tuple[str, ...]
+
+
+def one_line(text: str, width: int | None = None) -> str:
+    """Text from an agent or a container, made harmless for a terminal, a table or a chart.
+
+    Terminal sequences, control and direction-changing characters go; every run of white space becomes one
+    space; what is no character becomes U+FFFD. With `width`, longer text is cut and ends in an ellipsis.
+    """
+    text = _TERMINAL_SEQUENCE.sub("", text)
+    text = " ".join("".join(_harmless(character) for character in text).split())
+    if width is not None and len(text) > width:
+        text = text[: max(width - 1, 0)].rstrip() + "…"
+    return text
+
+
+def _harmless(character: str) -> str:
+    category = unicodedata.category(character)
+    if category in ("Cc", "Zl", "Zp"):
+        return " "
+    if category == "Cf":
+        return ""
+    return "\ufffd" if category == "Cs" else character
+
+
+def ending(record: Record) -> str:
+    """How an experiment ended, in one word.
+
+    A measured one is "baseline", "keep" or "discard"; any other is named by its Status.
+    """
+    if record.trial.status != Status.MEASURED:
+        return record.trial.status.value
+    if record.kind == "baseline":
+        return "baseline"
+    return "keep" if record.verdict.keep else "discard"
+
+
+def write_results(folder: Path, records: Sequence[Record]) -> None:
+    """Write results.tsv and results.parquet anew, from all Records.
+
+    The columns of results.tsv are commit (short), val_bpb, memory_gb (GiB), status (see `ending`) and
+    description (the title). No quoting: tabs and line breaks in a title have become spaces. An experiment
+    without a score has an empty val_bpb and memory_gb.
+
+    results.parquet has every field of a Record under its dotted name, such as `trial.measurement.val_bpb`;
+    `facts` is a JSON string.
+
+    Raises:
+        CampaignError: the folder cannot be written. The ledger is not touched.
+    """
+    try:
+        _write_tsv(folder / TSV_FILE, records)
+        _write_parquet(folder / PARQUET_FILE, records)
+    except OSError as error:
+        raise CampaignError(
+            f"the results could not be written to {folder}.",
+            why=error.strerror or str(error),
+            do="free some disk and start the same TAG again; the ledger has every record.",
+        ) from error
+
+
+def _write_tsv(path: Path, records: Sequence[Record]) -> None:
+    lines = ["\t".join(TSV_COLUMNS), *("\t".join(_row(record)) for record in records)]
+    with replacing(path) as draft:
+        draft.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
+
+
+def _row(record: Record) -> tuple[str, ...]:
+    score = record.trial.val_bpb
+    training = record.trial.training
+    memory = training.peak_memory_bytes if training and score is not None else None
+    return (
+        (record.commit or "")[:SHORT_COMMIT],
+        "" if score is None else f"{score:.6f}",
+        "" if memory is None else f"{memory / GIB:.1f}",
+        ending(record),
+        one_line(record.title),
+    )
+
+
+def _write_parquet(path: Path, records: Sequence[Record]) -> None:
+    # Imported late: pyarrow costs 50 MB, and a command that only looks needs none of it.
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns = tuple(columns_of(Record))
+    schema = pa.schema([(column.name, pa.type_for_alias(column.arrow_type)) for column in columns])
+    arrays = [
+        pa.array([_cell(record, column) for record in records], type=field.type)
+        for column, field in zip(columns, schema, strict=True)
+    ]
+    with replacing(path) as draft:
+        pq.write_table(pa.Table.from_arrays(arrays, schema=schema), draft)
+
+
+def columns_of(kind: type, path: tuple[str, ...] = (), prefix: str = "") -> Iterator[Column]:
+    """The columns of a dataclass, nested ones flattened, from its type hints and never from its values.
+
+    Raises:
+        TypeError: a field has a type that has no column type here.
+    """
+    hints = typing.get_type_hints(kind)
+    for field in dataclasses.fields(kind):
+        hint = _without_none(hints[field.name])
+        name, way = prefix + field.name, (*path, field.name)
+        if dataclasses.is_dataclass(hint):
+            yield from columns_of(typing.cast("type", hint), way, name + ".")
+        elif typing.get_origin(hint) is dict:
+            yield Column(name=name, arrow_type="string", path=way)
+        elif isinstance(hint, type) and issubclass(hint, Enum):
+            yield Column(name=name, arrow_type="string", path=way)
+        elif hint in _ARROW_TYPES:
+            yield Column(name=name, arrow_type=_ARROW_TYPES[hint], path=way)
+        else:
+            raise TypeError(f"{kind.__name__}.{field.name} has no column type: {hint}")
+
+
+def _without_none(hint: Any) -> Any:
+    if typing.get_origin(hint) in (types.UnionType, typing.Union):
+        (hint,) = (part for part in typing.get_args(hint) if part is not types.NoneType)
+    return hint
+
+
+def _cell(record: Record, column: Column) -> str | int | float | bool | None:
+    value: Any = record
+    for name in column.path:
+        value = getattr(value, name)
+        if value is None:
+            return None
+    if isinstance(value, Enum):
+        value = value.value
+    if isinstance(value, dict):
+        value = json.dumps(value, sort_keys=True, ensure_ascii=False)
+    if isinstance(value, str):  # half a surrogate pair has no UTF-8
+        return value.encode("utf-8", "replace").decode("utf-8")
+    if column.arrow_type == "int64" and value not in _INT64:
+        return None  # only a train.py's own claim can be so large, and then it is no number
+    return typing.cast("int | float | bool", value)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A path to write to that takes the place of `path` when the block ends well, and vanishes when not.
+
+    No fsync: a derived file that a power cut empties is written again by the next start.
+    """
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield draft
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def read_campaign(folder: Path) -> dict[str, Any]:
+    """campaign.json as it stands.
+
+    Raises:
+        CampaignError: there is none, or it is not a JSON object.
+    """
+    try:
+        campaign = json.loads((folder / CAMPAIGN_FILE).read_bytes())
+    except (OSError, ValueError) as error:
+        raise CampaignError(
+            f"there is no campaign in {folder}.",
+            why=f"{CAMPAIGN_FILE} cannot be read: {error}",
+            do="look for its name in the runs folder; `make overnight TAG=...` starts a new one.",
+        ) from error
+    if not isinstance(campaign, dict):
+        raise CampaignError(
+            f"{folder / CAMPAIGN_FILE} is not a campaign.",
+            why="it holds something other than a JSON object.",
+            do="restore the file from a copy; nothing was written.",
+        )
+    return campaign
+
+
+def read_records(folder: Path) -> list[Record]:
+    """The Records of a ledger that may be growing: a last line without its line break is not there yet.
+
+    Reads only. The chain is not checked; opening the ledger does that.
+
+    Raises:
+        CampaignError: a whole line is not a Record.
+    """
+    path = folder / LEDGER_FILE
+    content = path.read_bytes() if path.exists() else b""
+    records = []
+    for number, line in enumerate(content.split(b"\n")[:-1], start=1):
+        try:
+            fields = json.loads(line)
+            fields.pop("previous_sha256", None)
+            records.append(_RECORD.validate_python(fields))
+        except (ValueError, AttributeError, ValidationError) as error:
+            raise CampaignError(
+                f"the ledger {path} was altered.",
+                why=f"line {number} is not a record.",
+                do="restore the file from a copy, or start a new TAG; nothing was written.",
+            ) from error
+    return records
+
+
+def hardware_of(campaign: dict[str, Any]) -> str:
+    """What the campaign runs on, in a few words, from its fingerprint; empty when it does not say."""
+    fingerprint = campaign.get("fingerprint")
+    traits = fingerprint.get("class") if isinstance(fingerprint, dict) else None
+    if not isinstance(traits, dict):
+        return ""
+    for wanted in ("gpu", "cpu"):  # a GPU is what matters where there is one
+        for name, value in sorted(traits.items()):
+            if wanted in name and isinstance(value, str) and value.strip():
+                return one_line(value, 48)
+    return one_line(str(fingerprint.get("class_id") or ""), 24) if fingerprint else ""
