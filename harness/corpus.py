@@ -242,11 +242,14 @@ def _cut_at_headings(book: str, lines: list[str], heading: re.Pattern[str]) -> I
 
 # A commentary on the Psalms: a SWORD module, zlib blocks of OSIS markup, a block a psalm.
 
+# Psalm 119 alone is an eighth of the work, and would be most of whatever split it fell into.
+_PART_CHARS = 100_000
+
 _BLOCK = struct.Struct("<III")  # offset, compressed bytes, bytes
 
 
 def read_spurgeon(sources: Path) -> Iterator[Section]:
-    """Spurgeon's Treasury of David, a psalm a section."""
+    """Spurgeon's Treasury of David, a psalm a section, the longest in parts."""
     index_file = _find(sources, "zcom/tdavid/ot.czs", "sword-comm-tdavid")
     try:
         blocks = index_file.with_suffix(".czz").read_bytes()
@@ -255,15 +258,22 @@ def read_spurgeon(sources: Path) -> Iterator[Section]:
             markup = zlib.decompress(blocks[offset : offset + packed])
             if len(markup) != size:
                 raise ValueError(f"a block of {size} bytes inflated to {len(markup)}")
-            text = plain_text(markup.decode())
-            if text:
-                yield Section(f"psalms {number}", text)
+            for part, text in enumerate(_parts(plain_text(markup.decode()))):
+                yield Section(f"psalms {number}.{part}", text)
     except (OSError, ValueError, zlib.error, struct.error) as error:
         raise DataError(
             f"{index_file.parent} is not a SWORD module.",
             why=f"{type(error).__name__}: {error}",
             do="check the sha256 of the package sword-comm-tdavid.",
         ) from error
+
+
+def _parts(text: str) -> Iterator[str]:
+    """Text in parts that end with the first paragraph to reach _PART_CHARS."""
+    while text:
+        end = text.find("\n\n", _PART_CHARS)
+        yield text if end < 0 else text[:end]
+        text = "" if end < 0 else text[end + 2 :]
 
 
 _PARAGRAPH = re.compile(r"<(?:/?title|/?chapter|div|lb|/?p|/?l|/?lg)\b[^>]*>")

@@ -116,6 +116,19 @@ def pack(
         yield flat[: whole * row_len].reshape(whole, row_len)
 
 
+def cropped_share(documents: DocumentStore, order: Integers, row_len: int, rows: int) -> float:
+    """Of all tokens of the documents in the first `rows` rows, the share that was cut off."""
+    lengths = (documents.ends - documents.starts)[order].tolist()
+    placed = 0
+    left = rows * row_len
+    for arrival, taken in _plan(lengths, row_len):
+        placed += lengths[arrival]
+        left -= taken
+        if left <= 0:
+            break
+    return 1 - rows * row_len / placed
+
+
 def _plan(lengths: Sequence[int], row_len: int) -> Iterator[tuple[int, int]]:
     """Which document comes next, and how many of its tokens: (arrival, taken), row after row."""
     buffer: list[int] = []

@@ -10,6 +10,7 @@ import base64
 import binascii
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -144,11 +145,17 @@ def encode_documents(
 ) -> tuple[Tokens, Integers]:
     """Tokens of all documents, each after a BOS, and where each begins: (tokens,) uint16, (documents,) int64."""
     bos = bos_id(tokenizer)
-    encoded = tokenizer.encode_ordinary_batch(list(documents), num_threads=threads)
+
+    def encode(text: str) -> Tokens:
+        # Text that spells a special token is text: no document can end itself.
+        return tokenizer.encode_to_numpy(text, disallowed_special=()).astype(np.uint16)
+
+    with ThreadPoolExecutor(threads) as pool:  # tiktoken works outside the interpreter's lock
+        encoded = list(pool.map(encode, documents))
     lengths = np.fromiter((len(ids) + 1 for ids in encoded), dtype=np.int64, count=len(encoded))
     ends = np.cumsum(lengths)
-    tokens = np.empty(int(ends[-1]) if len(ends) else 0, dtype=np.uint16)
     starts = ends - lengths
+    tokens = np.empty(int(lengths.sum()), dtype=np.uint16)
     tokens[starts] = bos
     for start, ids in zip(starts.tolist(), encoded, strict=True):
         tokens[start + 1 : start + 1 + len(ids)] = ids
