@@ -13,10 +13,14 @@ from pathlib import Path
 
 def frozen_files(folder: Path) -> list[Path]:
     """The files of the harness, sorted by path; what Python or an editor leaves beside them is not one."""
+
+    def is_left_over(path: Path) -> bool:
+        return any(part == "__pycache__" or part.startswith(".") for part in path.parts)
+
     return sorted(
         path
-        for path in folder.rglob("*.py")
-        if path.is_file() and not any(part.startswith((".", "__pycache__")) for part in path.parts)
+        for path in folder.rglob("*")
+        if path.is_file() and not is_left_over(path.relative_to(folder))
     )
 
 
