@@ -169,6 +169,19 @@ class Container:
         peak = stats.get("memory_stats", {}).get("max_usage")
         return int(peak) if peak else None
 
+    def lines(self) -> Iterator[str]:
+        """What it prints, line by line as it comes, until it ends.
+
+        Raises:
+            EngineError: the engine does not answer.
+        """
+        with self._engine._timed(f"follow {self.name}"):
+            pending = b""
+            for chunk in self._handle.logs(stream=True, follow=True, stderr=False):
+                *lines, pending = (pending + chunk).split(b"\n")
+                for line in lines:
+                    yield line.decode("utf-8", "replace").rstrip()
+
     def finish(self) -> ContainerExit:
         """Kill it if it still runs, and read how it ended: state first, then its log.
 

@@ -24,6 +24,9 @@ LOG_BYTES = 1 * MIB  # the engine rotates: the end is kept, the rest is gone
 SHM_BYTES = 64 * MIB
 JUDGE_MEMORY_BYTES = 2 * GIB
 
+# Ten shards of 100 MB over a slow line, a tokenizer, and half a billion tokens to pack.
+PREPARE_DEADLINE_S = 4 * 3600.0
+
 # The containers of one experiment live this much longer than their deadlines, for the host to come first.
 FUSE_SLACK_S = 10.0
 
@@ -74,6 +77,37 @@ class PrepareSpec:
     @property
     def name(self) -> str:
         return "nightlab-prepare"
+
+
+def prepare_spec(
+    *,
+    profile: Profile,
+    image: str,
+    data: Path,
+    parquet: Path | None,
+    hub_mirror: str | None,
+    user: str,
+) -> PrepareSpec:
+    """The container that makes the data. It needs a network only where text must be downloaded."""
+    mounts = [Mount(source=data, target="/out", writable=True)]
+    command = ["python", "-m", "harness.data", "--profile", profile.name]
+    command += ["--out", f"/out/{profile.name}"]
+    if parquet is not None:
+        mounts.append(Mount(source=parquet, target="/parquet"))
+        command += ["--parquet", "/parquet"]
+    download = profile.dataset == "climbmix" and parquet is None
+    environment = {"HF_HUB_OFFLINE": "0"} if download else {}
+    if download and hub_mirror:
+        environment["HF_ENDPOINT"] = hub_mirror
+    return PrepareSpec(
+        image=image,
+        command=tuple(command),
+        mounts=tuple(mounts),
+        environment=environment,
+        user=user,
+        network=download,
+        deadline_s=PREPARE_DEADLINE_S,
+    )
 
 
 def train_spec(

@@ -1,0 +1,74 @@
+"""The ledger as an agent may see it: the way back from Records to the next Brief.
+
+Owns    what of a Record is shown, and how its log is made safe
+Takes   Records, and the folders of experiments
+Gives   a Brief
+Never   shows a holdout score, a host path, or what a model container printed
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from lab.ledger import Ledger, Record
+from lab.outcome import Status
+from lab.prompt import Brief, Past
+from lab.training import clean
+
+LOG_TAIL_BYTES = 4096
+
+
+def write_brief(
+    ledger: Ledger,
+    *,
+    profile: str,
+    program: str,
+    train_py: str,
+    seconds_left: float | None,
+    folder_of: Callable[[int], Path],
+) -> Brief:
+    """Everything the agent may know when it proposes the next experiment."""
+    best, noise = ledger.best(), ledger.noise()
+    return Brief(
+        number=len(ledger.records) + 1,
+        profile=profile,
+        program=program,
+        train_py=train_py,
+        baseline_bpb=ledger.baseline_bpb(),
+        best_bpb=best.val_bpb if best else None,
+        noise_bpb=noise.sd_bpb if noise else None,
+        seconds_left=seconds_left,
+        history=tuple(
+            _past(record, folder_of(record.number))
+            for record in ledger.records
+            if record.trial.status is not Status.LOST  # the lab's fault says nothing of an idea
+        ),
+    )
+
+
+def _past(record: Record, folder: Path) -> Past:
+    return Past(
+        number=record.number,
+        kind=record.kind,
+        title=record.title,
+        hypothesis=record.hypothesis,
+        status=record.trial.status.value,
+        kept=record.verdict.keep,
+        val_bpb=record.trial.val_bpb,
+        gain_bpb=record.verdict.gain_bpb,
+        reason=record.trial.reason or record.verdict.sentence,
+        facts=record.facts,
+        log_tail=read_log_tail(folder / "train.log"),
+    )
+
+
+def read_log_tail(path: Path) -> str:
+    """The last 4 KB of a train.log, without control characters; empty when there is none."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - LOG_TAIL_BYTES))
+            return clean(file.read().decode("utf-8", "replace"))
+    except OSError:
+        return ""
