@@ -65,7 +65,7 @@ class Facts:
     fingerprint: Fingerprint
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Pending:
     """A proposal that is on disk and not in the ledger: it is run, or run again, next."""
 
@@ -92,15 +92,20 @@ class Campaign:
     def folder_of(self, number: int) -> Path:
         return self.folder / "experiments" / f"{number:04d}"
 
-    def store_pending(self, pending: Pending) -> None:
+    def store_pending(self, pending: Pending) -> Pending:
         """Write a proposal down before anything is done with it: it may have cost money."""
         folder = self.folder_of(pending.number)
         folder.mkdir(parents=True, exist_ok=True)
         _write(folder / "proposal.json", _json(dataclasses.asdict(pending)))
+        return pending
 
     def pending(self) -> Pending | None:
         """The proposal that an interrupted night had not finished, if there is one."""
-        path = self.folder_of(len(self.ledger.records) + 1) / "proposal.json"
+        return self.pending_of(len(self.ledger.records) + 1)
+
+    def pending_of(self, number: int) -> Pending | None:
+        """The proposal of an experiment, as it was written down."""
+        path = self.folder_of(number) / "proposal.json"
         try:
             return _PENDING.validate_json(path.read_bytes())
         except (OSError, ValidationError):  # never written, or torn by the same power cut

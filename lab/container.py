@@ -53,8 +53,9 @@ class ContainerExit:
 class Engine:
     """An open connection to a container engine."""
 
-    def __init__(self, client: docker.DockerClient) -> None:
+    def __init__(self, client: docker.DockerClient, url: str) -> None:
         self.client = client
+        self.url = url
         self.seconds = 0.0  # spent waiting for the engine to make and remove containers
 
     @classmethod
@@ -73,7 +74,7 @@ class Engine:
             except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
                 why = f"{url}: {error}"
                 continue
-            return cls(client)
+            return cls(client, url)
         raise EngineError(
             "no container engine answers.",
             why=why,
@@ -86,6 +87,20 @@ class Engine:
 
     def __exit__(self, *_: object) -> None:
         self.client.close()
+
+    def answers(self) -> bool:
+        """Whether the engine answers now."""
+        try:
+            return bool(self.client.ping())
+        except (docker.errors.DockerException, requests.exceptions.RequestException):
+            return False
+
+    def version(self) -> str:
+        """Name and version of the engine, for people."""
+        with self._timed("say its version"):
+            version = self.client.version()
+        component = (version.get("Components") or [{"Name": "Engine"}])[0]["Name"]
+        return f"{component} {version.get('Version', '')}".strip()
 
     @contextlib.contextmanager
     def start(self, spec: SealedSpec | PrepareSpec) -> Iterator[Container]:
@@ -175,9 +190,14 @@ class Container:
         Raises:
             EngineError: the engine does not answer.
         """
-        with self._engine._timed(f"follow {self.name}"):
+        # A client of its own without a time limit: a program may be silent for as long as it likes.
+        with (
+            self._engine._timed(f"follow {self.name}"),
+            contextlib.closing(docker.DockerClient(base_url=self._engine.url, timeout=None)) as client,
+        ):
             pending = b""
-            for chunk in self._handle.logs(stream=True, follow=True, stderr=False):
+            follow = client.containers.get(self.id).logs
+            for chunk in follow(stream=True, follow=True, stderr=False):
                 *lines, pending = (pending + chunk).split(b"\n")
                 for line in lines:
                     yield line.decode("utf-8", "replace").rstrip()

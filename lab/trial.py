@@ -158,4 +158,5 @@ def _window(bench: Bench, number: int) -> Path:
 
 def _make(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o755)  # the container's user is another one
     return folder

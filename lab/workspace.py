@@ -66,6 +66,11 @@ class Workspace:
         """The commit that the branch is at: the best so far."""
         return str(self._repo.commit(self._branch).hexsha)
 
+    def root(self) -> str:
+        """The commit of the seed train.py, where the branch began."""
+        with _door("find its first commit"):
+            return str(self._repo.git.rev_list(self._branch, max_parents=0)).strip()
+
     def read(self, commit: str) -> str:
         """The train.py of a commit."""
         with _door(f"read commit {commit[:8]}"):
