@@ -1,0 +1,289 @@
+"""Edits of code by example: find this shape in the syntax tree, put that in its place.
+
+A shape is ordinary Python. A name that starts with `any_` stands for any expression, and for the same one
+wherever it comes again; a statement `...` stands for the rest of a block. Formatting and comments do not
+matter when looking, and are kept around what is replaced.
+
+    Rewrite(find="F.relu(any_x).square()", put="F.gelu(any_x)")
+    Rewrite(find="x = any_a + x0_scale * x0", put="", within="GPT.forward")        # delete a statement
+
+A shape that does not stand in the file exactly as often as expected is not applied at all.
+"""
+
+from __future__ import annotations
+
+import ast
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+
+import libcst as cst
+
+_HOLE = "any_"
+# Fields of a node that say how it is written, not what it means.
+_LAYOUT = ("whitespace", "leading_lines", "lines_after", "trailing", "lpar", "rpar", "comma", "semicolon")
+_LAYOUT_NAMES = frozenset({"header", "footer", "equal", "default_indent", "indent"})
+
+Holes = dict[str, cst.CSTNode]
+
+
+class DoesNotFit(Exception):
+    """The file has no such place, or not as many as expected."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rewrite:
+    """One edit by example."""
+
+    find: str  # an expression, or one or more statements
+    put: str  # the same kind; "" deletes statements
+    within: str = ""  # "GPT.forward"; "" is the whole file
+    times: int | None = 1  # how often it must stand there; None is at least once
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drop:
+    """Delete a function, method or class by its qualified name."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropParameter:
+    """Delete a keyword-only parameter of a function or method by its qualified name."""
+
+    function: str
+    parameter: str
+
+
+Edit = Rewrite | Drop | DropParameter
+
+
+def apply_edit(module: cst.Module, edit: Edit) -> cst.Module:
+    """The file after one edit.
+
+    Raises:
+        DoesNotFit: the shape or name is absent, or stands in more places than expected.
+    """
+    if isinstance(edit, Drop | DropParameter):
+        dropper = _Dropper(edit.name) if isinstance(edit, Drop) else _ParameterDropper(edit)
+        changed = module.visit(dropper)
+        _expect(dropper.found, 1, repr(edit))
+        return changed
+    find, put = _expression(edit.find), _expression(edit.put)
+    worker: _Expressions | _Statements
+    if find is not None and put is not None:
+        worker = _Expressions(edit.within, find, put)
+    else:
+        worker = _Statements(edit.within, _statements(edit.find), _statements(edit.put))
+    changed = module.visit(worker)
+    _expect(worker.found, edit.times, edit.find)
+    return changed
+
+
+def _expect(found: int, times: int | None, what: str) -> None:
+    if found == 0 or (times is not None and found != times):
+        raise DoesNotFit(f"{what!r} stands {found} times in the file")
+
+
+def _expression(text: str) -> cst.BaseExpression | None:
+    """The text as an expression, None when it is statements."""
+    try:
+        return cst.parse_expression(textwrap.dedent(text).strip("\n"))
+    except cst.ParserSyntaxError:
+        return None
+
+
+def _statements(text: str) -> list[cst.BaseStatement]:
+    body = cst.parse_module(textwrap.dedent(text).strip("\n") + "\n").body
+    return [statement for statement in body if isinstance(statement, cst.BaseStatement)]
+
+
+def matches(pattern: object, node: object, holes: Holes) -> bool:
+    """Whether the node has the pattern's shape; fills the holes on the way."""
+    if isinstance(pattern, cst.Name) and pattern.value.startswith(_HOLE):
+        known = holes.get(pattern.value)
+        if known is not None:
+            return matches(known, node, {})
+        if isinstance(node, cst.BaseExpression):
+            holes[pattern.value] = node
+            return True
+        return False
+    if isinstance(pattern, cst.SimpleString) and isinstance(node, cst.SimpleString):
+        return bool(pattern.evaluated_value == node.evaluated_value)
+    if isinstance(pattern, cst.CSTNode):
+        return type(pattern) is type(node) and all(
+            matches(getattr(pattern, name), getattr(node, name), holes) for name in _meaning(pattern)
+        )
+    if isinstance(pattern, list | tuple):
+        return isinstance(node, list | tuple) and _match_block(pattern, node, holes)
+    if isinstance(pattern, cst.MaybeSentinel) or isinstance(node, cst.MaybeSentinel):
+        return True
+    return pattern == node
+
+
+def _match_block(patterns: Sequence[object], nodes: Sequence[object], holes: Holes) -> bool:
+    if patterns and _is_rest(patterns[-1]):
+        patterns, nodes = patterns[:-1], nodes[: len(patterns) - 1]
+    return len(patterns) == len(nodes) and all(
+        matches(pattern, node, holes) for pattern, node in zip(patterns, nodes, strict=True)
+    )
+
+
+def _is_rest(node: object) -> bool:
+    return (
+        isinstance(node, cst.SimpleStatementLine)
+        and isinstance(node.body[0], cst.Expr)
+        and isinstance(node.body[0].value, cst.Ellipsis)
+    )
+
+
+def _meaning(node: cst.CSTNode) -> list[str]:
+    names = [item.name for item in fields(node)]  # type: ignore[arg-type]  # every CSTNode is a dataclass
+    return [
+        name for name in names if name not in _LAYOUT_NAMES and not name.startswith(_LAYOUT)
+    ]
+
+
+class _Fill(cst.CSTTransformer):
+    """Puts what the holes caught into a template."""
+
+    def __init__(self, holes: Holes) -> None:
+        super().__init__()
+        self._holes = holes
+
+    def leave_Name(self, original_node: cst.Name, updated_node: cst.Name) -> cst.BaseExpression:
+        caught = self._holes.get(original_node.value)
+        return caught.deep_clone() if isinstance(caught, cst.BaseExpression) else updated_node
+
+
+@dataclass(slots=True)
+class _Scope:
+    """Which class and function the visitor stands in."""
+
+    within: str
+    stack: list[str] = field(default_factory=list)
+
+    @property
+    def inside(self) -> bool:
+        here = ".".join(self.stack)
+        return not self.within or here == self.within or here.startswith(self.within + ".")
+
+
+class _Scoped(cst.CSTTransformer):
+    def __init__(self, within: str) -> None:
+        super().__init__()
+        self.scope = _Scope(within)
+        self.found = 0
+
+    def on_visit(self, node: cst.CSTNode) -> bool:
+        if isinstance(node, cst.FunctionDef | cst.ClassDef):
+            self.scope.stack.append(node.name.value)
+        return True
+
+    def _left(self, node: cst.CSTNode) -> None:
+        if isinstance(node, cst.FunctionDef | cst.ClassDef):
+            self.scope.stack.pop()
+
+
+class _Expressions(_Scoped):
+    def __init__(self, within: str, pattern: cst.BaseExpression, put: cst.BaseExpression) -> None:
+        super().__init__(within)
+        self._pattern = pattern
+        self._put = put
+
+    def on_leave(self, original_node: cst.CSTNodeT, updated_node: cst.CSTNodeT) -> cst.CSTNodeT:  # type: ignore[override]  # ours gives back an expression for an expression
+        result: cst.CSTNode = updated_node
+        if self.scope.inside and type(original_node) is type(self._pattern):
+            holes: Holes = {}
+            if matches(self._pattern, original_node, holes):
+                self.found += 1
+                result = cst.ensure_type(self._put.visit(_Fill(holes)), cst.BaseExpression)
+        self._left(original_node)
+        return result  # type: ignore[return-value]
+
+
+class _Statements(_Scoped):
+    def __init__(
+        self, within: str, pattern: list[cst.BaseStatement], put: list[cst.BaseStatement]
+    ) -> None:
+        super().__init__(within)
+        self._pattern = pattern
+        self._put = put
+
+    def on_leave(self, original_node: cst.CSTNodeT, updated_node: cst.CSTNodeT) -> cst.CSTNodeT:  # type: ignore[override]
+        result: cst.CSTNode = updated_node
+        if isinstance(updated_node, cst.IndentedBlock | cst.Module) and self.scope.inside:
+            body = self._replace(list(updated_node.body))
+            if not body:
+                raise DoesNotFit("nothing would be left of the block")
+            result = updated_node.with_changes(body=body)
+        self._left(original_node)
+        return result  # type: ignore[return-value]
+
+    def _replace(self, body: list[cst.BaseStatement]) -> list[cst.BaseStatement]:
+        done: list[cst.BaseStatement] = []
+        index, size = 0, len(self._pattern)
+        while index < len(body):
+            holes: Holes = {}
+            here = body[index : index + size]
+            if len(here) == size and all(
+                matches(pattern, node, holes)
+                for pattern, node in zip(self._pattern, here, strict=True)
+            ):
+                self.found += 1
+                done.extend(self._filled(here, holes))
+                index += size
+            else:
+                done.append(body[index])
+                index += 1
+        return done
+
+    def _filled(self, old: Sequence[cst.BaseStatement], holes: Holes) -> list[cst.BaseStatement]:
+        new = [cst.ensure_type(line.visit(_Fill(holes)), cst.BaseStatement) for line in self._put]
+        if new and hasattr(old[0], "leading_lines"):  # the comment above stays with its place
+            new[0] = new[0].with_changes(leading_lines=old[0].leading_lines)
+        return new
+
+
+class _Dropper(_Scoped):
+    def __init__(self, name: str) -> None:
+        super().__init__("")
+        self._name = name
+
+    def on_leave(  # type: ignore[override]
+        self, original_node: cst.CSTNodeT, updated_node: cst.CSTNodeT
+    ) -> cst.CSTNodeT | cst.RemovalSentinel:
+        here = ".".join(self.scope.stack)
+        self._left(original_node)
+        if isinstance(original_node, cst.FunctionDef | cst.ClassDef) and here == self._name:
+            self.found += 1
+            return cst.RemoveFromParent()
+        return updated_node
+
+
+class _ParameterDropper(_Scoped):
+    def __init__(self, edit: DropParameter) -> None:
+        super().__init__("")
+        self._edit = edit
+
+    def on_leave(self, original_node: cst.CSTNodeT, updated_node: cst.CSTNodeT) -> cst.CSTNodeT:  # type: ignore[override]
+        here = ".".join(self.scope.stack)
+        self._left(original_node)
+        if not isinstance(updated_node, cst.FunctionDef) or here != self._edit.function:
+            return updated_node
+        kept = [p for p in updated_node.params.kwonly_params if p.name.value != self._edit.parameter]
+        self.found += len(updated_node.params.kwonly_params) - len(kept)
+        if not kept:
+            raise DoesNotFit(f"{here} would keep no keyword-only parameter")
+        kept[-1] = kept[-1].with_changes(comma=cst.MaybeSentinel.DEFAULT)
+        return updated_node.with_deep_changes(updated_node.params, kwonly_params=kept)
+
+
+def is_python(text: str) -> bool:
+    """Whether the text compiles; an edit that breaks the file is no edit."""
+    try:
+        compile(ast.parse(text), "train.py", "exec", dont_inherit=True)
+    except (SyntaxError, ValueError):
+        return False
+    return True
