@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,18 +39,21 @@ def shard_name(number: int) -> str:
 
 
 def read_pins(path: Path) -> dict[str, Any]:
-    """The `[climbmix]` table of the pins: `revision`, and `shards` by file name; empty if unresolved.
+    """What `[dataset]` of the pins says: `revision`, and `shards` by file name; what is unresolved is left out.
 
     Raises:
         DataError: the file is there and is not TOML.
     """
     try:
-        pins = tomllib.loads(path.read_text(encoding="utf-8")).get("climbmix", {})
+        pins = tomllib.loads(path.read_text(encoding="utf-8")).get("dataset", {})
     except FileNotFoundError:
         return {}
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise DataError(f"the pins in {path} cannot be read.", why=str(error)) from error
-    return pins if isinstance(pins, dict) else {}
+    shards = pins.get("shards", {}).items()
+    resolved = {name: sha256 for name, sha256 in shards if _SHA256.fullmatch(sha256)}
+    revision = pins.get("revision", "")
+    return {"shards": resolved} | ({"revision": revision} if _COMMIT.fullmatch(revision) else {})
 
 
 class Climbmix:
@@ -62,8 +65,8 @@ class Climbmix:
         downloads: Path,
         train_shards: int = TRAIN_SHARDS,
         local: Path | None = None,
-        pins: Mapping[str, Any],
-        seen: Mapping[str, Any],
+        pins: dict[str, Any],
+        seen: dict[str, Any],
     ) -> None:
         """Nothing is read or downloaded yet.
 
@@ -71,8 +74,8 @@ class Climbmix:
             downloads: where downloaded shards lie.
             train_shards: how many, from shard 0 on.
             local: a folder of shards to read instead of downloading.
-            pins: `revision` and `shards` of the image's pins.
-            seen: the `source` of an earlier manifest.
+            pins: what is pinned, as `read_pins` gives it.
+            seen: the `source` of an earlier manifest; the pins have the last word.
         """
         if not 1 <= train_shards <= HOLDOUT_SHARD:
             raise DataError(
@@ -88,7 +91,8 @@ class Climbmix:
             "holdout": range(HOLDOUT_SHARD, HOLDOUT_SHARD + 1),
         }
         self._revision = pins.get("revision") or seen.get("revision") or ""
-        self._known = dict(seen.get("shards", {})) | _nonempty(pins.get("shards", {}))
+        known = seen.get("shards", {}) | pins.get("shards", {})
+        self._known: dict[str, str] = {name: sha256 for name, sha256 in known.items() if sha256}
         self._checked: dict[str, Path] = {}
 
     def identity(self) -> dict[str, Any]:
@@ -167,10 +171,6 @@ class Climbmix:
                 why=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
                 do="try again, it goes on where it stopped; set HF_ENDPOINT to a mirror; or give --parquet.",
             ) from error
-
-
-def _nonempty(shards: Mapping[str, Any]) -> dict[str, str]:
-    return {name: str(sha256) for name, sha256 in shards.items() if sha256}
 
 
 def read_documents(path: Path) -> Iterator[list[str]]:

@@ -56,7 +56,9 @@ def open_rows(path: Path, sequence_len: int) -> Rows:
 
 
 def row_batches(folder: Path, *, batch_rows: int, sequence_len: int, seed: int) -> Iterator[Rows]:
-    """Batches of rows, (B, T+1) uint16, without end; a batch may span two epochs, none is dropped.
+    """Batches of rows, (B, T+1) uint16, without end; a batch may span two epochs, no row is dropped.
+
+    A batch is valid until the next one is asked for.
 
     Raises:
         DataError: the folder holds nothing to read, or an epoch fills no row of this T.
@@ -138,16 +140,23 @@ def _cuda_batches(
     copied = [torch.cuda.Event(), torch.cuda.Event()]
     turn = 0
     for batch in rows:
-        shape = (2, batch.shape[0], batch.shape[1] - 1)
         pinned = staging[turn]
         if pinned is None:
-            pinned = staging[turn] = torch.empty(shape, dtype=torch.int64, pin_memory=True)
+            pinned = staging[turn] = _pinned((2, batch.shape[0], batch.shape[1] - 1))
         copied[turn].synchronize()
         _split(batch, pinned)
-        pair = pinned.to(device, non_blocking=True)
+        pair = _copy_to(pinned, device)
         copied[turn].record()
         turn = 1 - turn
         yield pair[0], pair[1]
+
+
+def _pinned(shape: tuple[int, ...]) -> torch.Tensor:
+    return torch.empty(shape, dtype=torch.int64, pin_memory=True)
+
+
+def _copy_to(pinned: torch.Tensor, device: str) -> torch.Tensor:
+    return pinned.to(device, non_blocking=True)
 
 
 def _split(batch: Rows, pair: torch.Tensor) -> None:

@@ -53,7 +53,10 @@ class DocumentStore:
     @classmethod
     def of(cls, shards: Sequence[Tokens], starts: Sequence[Integers]) -> DocumentStore:
         """Join shards; `starts[k]` says where the documents of `shards[k]` begin."""
-        ends = [np.append(begin[1:], len(shard)) for shard, begin in zip(shards, starts, strict=True)]
+        ends = [
+            np.append(begin[1:], len(shard))[: len(begin)]
+            for shard, begin in zip(shards, starts, strict=True)
+        ]
         return cls(
             shards=shards,
             shard_of=np.repeat(np.arange(len(shards)), [len(begin) for begin in starts]),

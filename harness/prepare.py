@@ -60,6 +60,7 @@ def _profile() -> Profile:
 PROFILE: Profile = _profile()
 SEQUENCE_LEN: int = PROFILE.sequence_len  # T, tokens a row
 VOCAB_SIZE: int = PROFILE.vocab_size  # special tokens included
+BOS_ID: int = VOCAB_SIZE - 4  # the token that begins every document, and so every row
 DEVICE: str = PROFILE.device  # "cuda" or "cpu"
 TRAIN_BUDGET_S: float = PROFILE.train_budget_s
 
@@ -184,12 +185,17 @@ def batches(
     return tensor_batches(rows, DEVICE)
 
 
-def report(*, step: int, loss: float, tokens: int, mfu: float | None = None) -> None:
-    """Tell people how it goes: a line in train.log, and the live view. Call it as often as you like.
+def report(
+    *, step: int, loss: float | torch.Tensor, tokens: int, mfu: float | None = None
+) -> None:
+    """Tell people how it goes: a line in train.log, and the live view. Call it at every step.
+
+    Most calls return at once; a line is written about twice a second.
 
     Args:
         step: optimiser steps so far.
-        loss: mean cross-entropy of the step, in nats a token.
+        loss: mean cross-entropy of the step, in nats a token. A tensor is read only when a line is due,
+            so that a GPU is not made to wait at every step.
         tokens: training tokens so far.
         mfu: share of the device's peak arithmetic, 0 to 1; None when the peak is not known.
     """
@@ -203,12 +209,13 @@ def report(*, step: int, loss: float, tokens: int, mfu: float | None = None) -> 
     tokens_per_s = (tokens - _Session.reported_tokens) / since_s if since_s > 0 else 0.0
     _Session.reported_s = now_s
     _Session.reported_tokens = tokens
-    parts = [f"step {step}", f"loss {loss:.4f}", f"{tokens_per_s:,.0f} tok/s"]
+    nats = float(loss)
+    parts = [f"step {step}", f"loss {nats:.4f}", f"{tokens_per_s:,.0f} tok/s"]
     if mfu is not None:
         parts.append(f"mfu {mfu:.1%}")
     print(" | ".join([*parts, f"{clock.progress():.0%}"]), flush=True)
     if _Session.gate is not None:
-        payload = wire.REPORT.pack(step, tokens, loss, math.nan if mfu is None else mfu)
+        payload = wire.REPORT.pack(step, tokens, nats, math.nan if mfu is None else mfu)
         wire.send(_Session.gate, wire.Kind.REPORT, payload)
 
 
@@ -262,19 +269,26 @@ def _config_json(config: dict[str, Any]) -> bytes:
 
 def _weights(model: torch.nn.Module) -> bytes:
     plain = getattr(model, "_orig_mod", model)
-    tensors: dict[str, torch.Tensor] = {}
-    for name, value in plain.state_dict().items():
+    state = plain.state_dict()
+    for name, value in state.items():
         if not isinstance(value, torch.Tensor):
             raise ContractError(
                 f"the state of the model holds {name!r}, which is not a tensor.",
                 do="keep extra state out of the state dict.",
             )
-        # A clone of its own for each: safetensors refuses tensors that share memory.
-        tensors[name] = value.detach().to("cpu", copy=True).contiguous()
-    size_bytes = sum(tensor.nbytes for tensor in tensors.values())
+    # Asked before anything is copied, so that a model far too large is an error and not a lack of memory.
+    _check_size(sum(tensor.nbytes for tensor in state.values()))
+    # A clone of its own for each: safetensors refuses tensors that share memory.
+    weights = safetensors.torch.save(
+        {name: value.detach().to("cpu", copy=True).contiguous() for name, value in state.items()}
+    )
+    _check_size(len(weights))
+    return weights
+
+
+def _check_size(size_bytes: int) -> None:
     if size_bytes > PROFILE.checkpoint_cap_bytes:
         raise ContractError(
             f"the weights are {size_bytes} bytes, over {PROFILE.checkpoint_cap_bytes}.",
             do="make the model smaller, or save it in a shorter number format.",
         )
-    return safetensors.torch.save(tensors)
