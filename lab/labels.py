@@ -17,11 +17,12 @@ from dataclasses import dataclass
 _DIRECTIONS = ((-1, -1), (1, 1), (0, -1), (-1, 0), (1, -1), (0, 1), (1, 0), (-1, 1))
 _DISTANCES = (9.0, 18.0, 30.0, 44.0, 62.0, 84.0, 110.0, 140.0)
 
-# Costs in pixels of distance that one would walk to avoid it.
-_COVERS_A_MARK = 16.0
-_CROSSES_A_LEADER = 500.0
+# Costs, in pixels of distance that one would walk to avoid it.
+_COVERS_A_MARK = 24.0
 _WORSE_DIRECTION = 4.0
-_GAP = 3.0
+
+# Between two labels; side by side they need more room, or they read as one sentence.
+_GAP_X, _GAP_Y = 14.0, 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +34,12 @@ class Box:
     x1: float
     y1: float
 
-    def overlaps(self, other: Box, gap: float = 0.0) -> bool:
+    def overlaps(self, other: Box, *, gap_x: float = 0.0, gap_y: float = 0.0) -> bool:
         return (
-            self.x0 < other.x1 + gap
-            and other.x0 < self.x1 + gap
-            and self.y0 < other.y1 + gap
-            and other.y0 < self.y1 + gap
+            self.x0 < other.x1 + gap_x
+            and other.x0 < self.x1 + gap_x
+            and self.y0 < other.y1 + gap_y
+            and other.y0 < self.y1 + gap_y
         )
 
     def contains(self, other: Box) -> bool:
@@ -108,22 +109,21 @@ def place(
 ) -> list[Box | None]:
     """A place for each label, in the order given: the first chooses freely.
 
-    A placed label lies inside `frame`, on no other label and on nothing `solid`; what is `soft` is
-    avoided where that is cheap.
+    A placed label lies inside `frame`, on no other label, on no other's leader and on nothing `solid`;
+    what is `soft` is avoided where that is cheap.
     """
     placed: list[Box | None] = []
     taken: list[Box] = []
     leaders: list[Line] = []
     for wish in wishes:
         best: tuple[float, Box] | None = None
-        for cost, box in _candidates(wish):
-            if best and cost >= best[0]:
-                break
-            if not frame.contains(box) or any(box.overlaps(other, _GAP) for other in taken):
+        for distance, box in _candidates(wish):
+            if best and distance >= best[0]:
+                break  # nearest first: no later one can cost less
+            leader = leader_of(wish.x, wish.y, box)
+            if not frame.contains(box) or _collides(box, leader, taken, leaders, solid):
                 continue
-            if any(box.overlaps(other) for other in solid):
-                continue
-            cost += _price(box, leader_of(wish.x, wish.y, box), taken, leaders, soft)
+            cost = distance + _COVERS_A_MARK * sum(box.overlaps(mark) for mark in soft)
             if best is None or cost < best[0]:
                 best = cost, box
         placed.append(best[1] if best else None)
@@ -153,10 +153,12 @@ def _candidates(wish: Wish) -> list[tuple[float, Box]]:
     return sorted(found, key=lambda candidate: candidate[0])
 
 
-def _price(
-    box: Box, leader: Line, taken: Sequence[Box], leaders: Sequence[Line], soft: Sequence[Box]
-) -> float:
-    covered = sum(box.overlaps(mark) for mark in soft)
-    crossed = sum(other.meets(leader) for other in taken)
-    crossed += sum(box.meets(other) or leader.crosses(other) for other in leaders)
-    return covered * _COVERS_A_MARK + crossed * _CROSSES_A_LEADER
+def _collides(
+    box: Box, leader: Line, taken: Sequence[Box], leaders: Sequence[Line], solid: Sequence[Box]
+) -> bool:
+    return (
+        any(box.overlaps(other, gap_x=_GAP_X, gap_y=_GAP_Y) for other in taken)
+        or any(box.overlaps(other) for other in solid)
+        or any(box.meets(other) or leader.crosses(other) for other in leaders)
+        or any(other.meets(leader) for other in taken)
+    )

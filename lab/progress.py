@@ -23,9 +23,17 @@ from typing import IO, TYPE_CHECKING, Any
 from lab.errors import LabError
 from lab.labels import Box, Wish, leader_of, place
 from lab.ledger import Record
-from lab.results import ending, hardware_of, one_line, read_campaign, read_records, replacing
+from lab.results import (
+    Tally,
+    ending,
+    hardware_of,
+    one_line,
+    read_campaign,
+    read_records,
+    replacing,
+    tally,
+)
 from lab.settings import CHECKOUT
-from lab.verdict import measure_noise
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,9 +73,7 @@ class Scene:
     """What the chart shows, in numbers."""
 
     records: Sequence[Record]
-    baseline_bpb: float | None  # mean of its runs
-    best_bpb: float | None
-    margin_bpb: float | None  # what a gain had to exceed; None before two baselines
+    tally: Tally
     low: float  # of the y axis
     high: float
 
@@ -107,23 +113,14 @@ def draw_progress(path: Path, records: Sequence[Record], *, title: str) -> None:
 def compose(records: Sequence[Record]) -> Scene:
     """Work out what matters, and the range of scores that shows it."""
     scores = [r.trial.val_bpb for r in records if r.trial.val_bpb is not None]
-    baselines = [
-        r.trial.val_bpb for r in records if ending(r) == "baseline" and r.trial.val_bpb is not None
+    important = [
+        r.trial.val_bpb
+        for r in records
+        if r.trial.val_bpb is not None and ending(r) in ("baseline", "keep")
     ]
-    kept = [r.trial.val_bpb for r in records if ending(r) == "keep" and r.trial.val_bpb is not None]
-    noise = measure_noise(baselines)
-    margins = [r.verdict.margin_bpb for r in records if r.verdict.margin_bpb is not None]
-    margin = margins[-1] if margins else (2 * noise.sd_bpb if noise else None)
-    baseline = sum(baselines) / len(baselines) if baselines else None
-    low, high = _range(scores, [*baselines, *kept], margin or 0.0)
-    return Scene(
-        records=records,
-        baseline_bpb=baseline,
-        best_bpb=kept[-1] if kept else baseline,
-        margin_bpb=margin,
-        low=low,
-        high=high,
-    )
+    counted = tally(records)
+    low, high = _range(scores, important, counted.margin_bpb or 0.0)
+    return Scene(records=records, tally=counted, low=low, high=high)
 
 
 def _range(scores: list[float], important: list[float], margin: float) -> tuple[float, float]:
@@ -167,21 +164,21 @@ def _draw(figure: Figure, scene: Scene, title: str) -> None:
 
 def _draw_head(figure: Figure, scene: Scene, title: str) -> None:
     figure.text(0.024, 0.946, one_line(title, 110), fontsize=19, weight="bold", color=INK)
-    figure.text(0.024, 0.908, summary_of(scene), fontsize=13, color=INK)
+    figure.text(0.024, 0.908, summary_of(scene.tally), fontsize=13, color=INK)
 
 
-def summary_of(scene: Scene) -> str:
+def summary_of(counted: Tally) -> str:
     """The night in one line: from where to where, by how much, out of how many."""
-    kept, tried = len(scene.of("keep")), sum(r.kind != "baseline" for r in scene.records)
-    tail = f"{tried} tried, {kept} kept"
-    if scene.baseline_bpb is None or scene.best_bpb is None:
-        return f"nothing measured yet  ·  {tail}" if scene.records else "nothing measured yet"
-    if not kept:
-        return f"baseline {scene.baseline_bpb:.4f} bits per byte, not beaten yet  ·  {tail}"
-    gain = scene.baseline_bpb - scene.best_bpb
+    tail = f"  ·  {counted.tried} tried, {counted.kept} kept" if counted.tried else ""
+    baseline, best = counted.baseline_bpb, counted.best_bpb
+    if baseline is None or best is None:
+        return f"nothing measured yet{tail}"
+    if not counted.kept:
+        return f"baseline {baseline:.4f} bits per byte{', not beaten yet' if tail else ''}{tail}"
+    gain = baseline - best
     return (
-        f"{scene.baseline_bpb:.4f} → {scene.best_bpb:.4f} bits per byte  ·  "
-        f"{gain:.4f} better ({100 * gain / scene.baseline_bpb:.1f} %)  ·  {tail}"
+        f"{baseline:.4f} → {best:.4f} bits per byte  ·  "
+        f"{gain:.4f} better ({100 * gain / baseline:.1f} %){tail}"
     )
 
 
@@ -210,15 +207,15 @@ def _strip(axes: Axes) -> None:
 
 
 def _draw_scores(chart: Axes, scene: Scene) -> None:
-    if scene.baseline_bpb is not None:
-        if scene.margin_bpb:
+    if scene.tally.baseline_bpb is not None:
+        if scene.tally.margin_bpb:
             chart.axhspan(
-                scene.baseline_bpb - scene.margin_bpb,
-                scene.baseline_bpb + scene.margin_bpb,
+                scene.tally.baseline_bpb - scene.tally.margin_bpb,
+                scene.tally.baseline_bpb + scene.tally.margin_bpb,
                 facecolor=BASELINE, alpha=0.13, linewidth=0,
-                label=f"noise margin ±{scene.margin_bpb:.4f}",
+                label=f"noise margin ±{scene.tally.margin_bpb:.4f}",
             )  # fmt: skip
-        chart.axhline(scene.baseline_bpb, color=BASELINE, linewidth=1.1, linestyle=(0, (5, 4)))
+        chart.axhline(scene.tally.baseline_bpb, color=BASELINE, linewidth=1.1, linestyle=(0, (5, 4)))
     _draw_discards(chart, scene)
     line = running_best(scene)
     if len(scene.records) > 1 and line:
@@ -255,12 +252,12 @@ def _draw_discards(chart: Axes, scene: Scene) -> None:
 
 def running_best(scene: Scene) -> list[tuple[float, float]]:
     """Where the score to beat stood, from the first baseline to the last experiment."""
-    if scene.baseline_bpb is None or scene.best_bpb is None:
+    if scene.tally.baseline_bpb is None or scene.tally.best_bpb is None:
         return []
     first = min((record.number for record, _ in scene.of("baseline")), default=0)
-    line = [(float(first), scene.baseline_bpb)]
+    line = [(float(first), scene.tally.baseline_bpb)]
     line += [(float(record.number), score) for record, score in scene.of("keep")]
-    return [*line, (float(scene.records[-1].number), scene.best_bpb)]
+    return [*line, (float(scene.records[-1].number), scene.tally.best_bpb)]
 
 
 def _draw_failures(foot: Axes, scene: Scene) -> None:
@@ -287,11 +284,11 @@ def _draw_legend(figure: Figure, axes: Axes, corner: tuple[float, float]) -> Non
 
 def _draw_ends(chart: Axes, scene: Scene) -> None:
     """Name the two lines at their right end, where the eye looks last."""
-    if scene.baseline_bpb is None or scene.best_bpb is None:
+    if scene.tally.baseline_bpb is None or scene.tally.best_bpb is None:
         return
-    ends = [(scene.baseline_bpb, "baseline", "#9A6A00")]
+    ends = [(scene.tally.baseline_bpb, "baseline", "#9A6A00")]
     if scene.of("keep"):
-        ends.append((scene.best_bpb, "best", KEPT))
+        ends.append((scene.tally.best_bpb, "best", KEPT))
     apart = 0.052 * (scene.high - scene.low)
     for index, (score, word, colour) in enumerate(ends):
         y = score

@@ -16,6 +16,7 @@ import dataclasses
 import json
 import os
 import re
+import statistics
 import types
 import typing
 import unicodedata
@@ -30,6 +31,7 @@ from pydantic import TypeAdapter, ValidationError
 from lab.errors import CampaignError
 from lab.ledger import Record
 from lab.outcome import Status
+from lab.verdict import Noise, measure_noise
 
 CAMPAIGN_FILE = "campaign.json"
 LEDGER_FILE = "ledger.jsonl"
@@ -38,10 +40,13 @@ PARQUET_FILE = "results.parquet"
 
 TSV_COLUMNS = ("commit", "val_bpb", "memory_gb", "status", "description")
 SHORT_COMMIT = 7
+USUAL_MARGIN_SD = 2.0  # until a verdict has said which margin this campaign uses
 GIB = 2**30
 
 _RECORD = TypeAdapter(Record)
-_TERMINAL_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)?", re.S)
+_TERMINAL_SEQUENCE = re.compile(
+    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)?", re.DOTALL
+)
 _ARROW_TYPES: dict[type, str] = {str: "string", int: "int64", float: "double", bool: "bool"}
 _INT64 = range(-(2**63), 2**63)
 
@@ -87,6 +92,38 @@ def ending(record: Record) -> str:
     if record.kind == "baseline":
         return "baseline"
     return "keep" if record.verdict.keep else "discard"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """What a night came to so far."""
+
+    tried: int  # candidates, whatever became of them
+    kept: int
+    baseline_bpb: float | None  # mean of its runs
+    best_bpb: float | None  # of the last kept one, else the baseline's
+    noise: Noise | None
+    margin_bpb: float | None  # what a gain has to exceed; None before two baselines
+
+
+def tally(records: Sequence[Record]) -> Tally:
+    """Count a night, from its Records alone."""
+    scores: dict[str, list[float]] = {"baseline": [], "keep": []}
+    for record in records:
+        if record.trial.val_bpb is not None and ending(record) in scores:
+            scores[ending(record)].append(record.trial.val_bpb)
+    noise = measure_noise(scores["baseline"])
+    baseline = statistics.fmean(scores["baseline"]) if scores["baseline"] else None
+    margins = [r.verdict.margin_bpb for r in records if r.verdict.margin_bpb is not None]
+    margin = USUAL_MARGIN_SD * noise.sd_bpb if noise else None
+    return Tally(
+        tried=sum(record.kind != "baseline" for record in records),
+        kept=len(scores["keep"]),
+        baseline_bpb=baseline,
+        best_bpb=scores["keep"][-1] if scores["keep"] else baseline,
+        noise=noise,
+        margin_bpb=margins[-1] if margins else margin,
+    )
 
 
 def write_results(folder: Path, records: Sequence[Record]) -> None:
@@ -169,7 +206,7 @@ def columns_of(kind: type, path: tuple[str, ...] = (), prefix: str = "") -> Iter
             raise TypeError(f"{kind.__name__}.{field.name} has no column type: {hint}")
 
 
-def _without_none(hint: Any) -> Any:
+def _without_none(hint: Any) -> Any:  # noqa: ANN401, a type hint has no type of its own
     if typing.get_origin(hint) in (types.UnionType, typing.Union):
         (hint,) = (part for part in typing.get_args(hint) if part is not types.NoneType)
     return hint
@@ -194,7 +231,7 @@ def _cell(record: Record, column: Column) -> str | int | float | bool | None:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A path to write to that takes the place of `path` when the block ends well, and vanishes when not.
+    """A path to write to that takes the place of `path` if the block ends well, else vanishes.
 
     No fsync: a derived file that a power cut empties is written again by the next start.
     """
@@ -230,7 +267,7 @@ def read_campaign(folder: Path) -> dict[str, Any]:
 
 
 def read_records(folder: Path) -> list[Record]:
-    """The Records of a ledger that may be growing: a last line without its line break is not there yet.
+    """The Records of a ledger that may be growing; a last line without its line break is no line yet.
 
     Reads only. The chain is not checked; opening the ledger does that.
 
@@ -255,7 +292,7 @@ def read_records(folder: Path) -> list[Record]:
 
 
 def hardware_of(campaign: dict[str, Any]) -> str:
-    """What the campaign runs on, in a few words, from its fingerprint; empty when it does not say."""
+    """What the campaign runs on, in a few words of its fingerprint; empty when it does not say."""
     fingerprint = campaign.get("fingerprint")
     traits = fingerprint.get("class") if isinstance(fingerprint, dict) else None
     if not isinstance(traits, dict):

@@ -1,0 +1,218 @@
+"""events.jsonl: everything that happened, for machines; and the same in one line, for people.
+
+Owns    the structured log of a campaign, what is never written into it, and the sentences
+Takes   an event's name (noun.verb, past tense) and its facts, at full precision
+Gives   one flushed JSON line, stamped in UTC
+Never   ends a night: when the disk is full the line is counted as lost, and the ledger speaks up itself
+"""
+
+from __future__ import annotations
+
+import datetime
+import math
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+import structlog
+
+from lab.results import one_line
+
+REDACTED = "[redacted]"
+MAX_TEXT_CHARS = 20_000  # of one value; logs have files of their own
+
+# A key names a secret when one of its words does. Numbers are never secrets: `tokens_per_s` stays.
+_SECRET_WORDS = frozenset(
+    "key keys apikey token secret secrets password passwd passphrase authorization auth "
+    "credential credentials cookie bearer".split()
+)
+_WORD = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z0-9]+(?![a-z])")
+# What the providers' keys look like, wherever they stand: an error message may quote one.
+_SECRET_TEXT = re.compile(
+    r"\b(?:sk|pk|rk|hf|xai|gsk|ghp|gho|github_pat)[-_][A-Za-z0-9_-]{16,}|\bAIza[A-Za-z0-9_-]{30,}"
+    r"|(?i:\bbearer\s+)[A-Za-z0-9._~+/=-]{8,}|://[^/\s:@]+:[^/\s@]+(?=@)"
+)
+
+
+class EventLog:
+    """An open events.jsonl."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.lost = 0  # lines that could not be written
+        self._file: IO[str] | None = None
+        self._log: Any = None
+
+    def __enter__(self) -> Self:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            torn = _ends_torn(self.path)
+            self._file = self.path.open("a", encoding="utf-8", errors="replace", newline="\n")
+            if torn:  # a power cut in the middle of a line; the next one starts on its own
+                self._file.write("\n")
+        except OSError:
+            self.lost += 1
+        else:
+            self._log = structlog.wrap_logger(
+                structlog.WriteLogger(self._file),
+                processors=[_stamp, redact, structlog.processors.JSONRenderer(ensure_ascii=False)],
+                wrapper_class=structlog.BoundLogger,
+                context_class=dict,
+            ).bind()
+        return self
+
+    def write(self, name: str, facts: Mapping[str, object]) -> None:
+        """Write one event; what cannot be written is counted in `lost`."""
+        try:
+            self._log.msg(name, facts=dict(facts))
+        except (OSError, ValueError, AttributeError):  # full, closed, or never opened
+            self.lost += 1
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._file is not None:
+            try:
+                self._file.close()
+            except OSError:
+                self.lost += 1
+
+
+def _ends_torn(path: Path) -> bool:
+    if not path.exists() or not path.stat().st_size:
+        return False
+    with path.open("rb") as file:
+        file.seek(-1, 2)
+        return file.read(1) != b"\n"
+
+
+def _stamp(_logger: object, _method: str, entry: dict[str, Any]) -> dict[str, Any]:
+    """Facts beside the name and the time, which no fact can overwrite."""
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+    head = {"at": now, "event": entry["event"]}
+    return head | {key: value for key, value in entry["facts"].items() if key not in head}
+
+
+def redact(_logger: object, _method: str, entry: dict[str, Any]) -> dict[str, Any]:
+    """A structlog processor: the entry as plain JSON values, without its secrets."""
+    return {str(key): _plain(str(key), value) for key, value in entry.items()}
+
+
+def is_secret(key: str) -> bool:
+    """Whether a value under this key must not be written down."""
+    return any(word.lower() in _SECRET_WORDS for word in _WORD.findall(key))
+
+
+def _plain(key: str, value: object) -> object:
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, float):  # JSON has no infinity and no NaN
+        return value if math.isfinite(value) else str(value)
+    if is_secret(key):
+        return REDACTED
+    if isinstance(value, Mapping):
+        return {str(name): _plain(str(name), inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(key, inner) for inner in value]
+    return without_secrets(str(value))[:MAX_TEXT_CHARS]
+
+
+def without_secrets(text: str) -> str:
+    """Text with everything that looks like a provider's key or a password in a URL replaced."""
+    return _SECRET_TEXT.sub(REDACTED, text)
+
+
+# ---- sentences ----
+
+Facts = Mapping[str, Any]
+
+
+def sentence_of(name: str, facts: Facts) -> str:
+    """One line of plain text for a person: rounded, without secrets or control characters.
+
+    Events that have no sentence of their own show their name and their facts.
+    """
+    tell = _SENTENCES.get(name)
+    try:
+        text = tell(facts) if tell else None
+    except (KeyError, TypeError, ValueError):  # a fact is missing or odd: show what there is
+        text = None
+    if text is None:
+        shown = (f"{key}={_short(key, value)}" for key, value in facts.items() if value is not None)
+        text = " ".join((name, *shown))
+    return one_line(without_secrets(text), 500)
+
+
+def _short(key: str, value: object) -> str:
+    plain = _plain(key, value)
+    if isinstance(plain, float):
+        return f"{plain:.1f}" if key.endswith("_s") else f"{plain:.4g}"
+    return one_line(str(plain), 120)
+
+
+def _started(facts: Facts) -> str:
+    parts = (facts.get("profile"), facts.get("hardware"), facts.get("agent"))
+    what = ", ".join(str(part) for part in parts if part)
+    return f"night {facts['tag']} begins" + (f": {what}" if what else "")
+
+
+def _ended(facts: Facts) -> str:
+    text = f"the night ends: {facts['reason']}"
+    if facts.get("experiments") is not None:
+        text += f"; {facts['experiments']} experiments, {facts.get('kept') or 0} kept"
+    baseline, best = facts.get("baseline_bpb"), facts.get("best_bpb")
+    if baseline and best and best != baseline:
+        text += f"; {baseline:.4f} -> {best:.4f} ({100 * (baseline - best) / baseline:.1f} %)"
+    return text
+
+
+def _phase(facts: Facts) -> str:
+    title = f": {one_line(facts['title'], 60)}" if facts.get("title") else ""
+    cap = f", at most {facts['cap_s']:.0f} s" if facts.get("cap_s") else ""
+    return f"{_number(facts)}{facts['phase']}{cap}{title}"
+
+
+def _finished(facts: Facts) -> str:
+    title = one_line(str(facts.get("title") or ""), 60)
+    score = facts.get("val_bpb")
+    kept = facts.get("kept", facts.get("keep"))
+    word = "kept" if kept else str(facts["status"]).replace("_", " ")
+    if score is not None and not kept:
+        word = "baseline" if facts.get("kind") == "baseline" else "discarded"
+    text = f"{_number(facts)}{word}"
+    if score is not None:
+        text += f", val_bpb {score:.4f}"
+    if facts.get("gain_bpb") is not None:
+        text += f" ({facts['gain_bpb']:+.4f})"
+    text += f": {title}" if title else ""
+    return text + (f" [{one_line(str(facts['reason']), 160)}]" if facts.get("reason") else "")
+
+
+def _noise(facts: Facts) -> str:
+    return (
+        f"noise: sd {facts['sd_bpb']:.4f} around {facts['mean_bpb']:.4f}, "
+        f"from {facts['runs']} runs of the baseline"
+    )
+
+
+def _number(facts: Facts) -> str:
+    return f"#{facts['experiment']} " if facts.get("experiment") is not None else ""
+
+
+_SENTENCES: dict[str, Callable[[Facts], str]] = {
+    "overnight.started": _started,
+    "overnight.finished": _ended,
+    "experiment.proposed": lambda facts: f"{_number(facts)}idea: {facts['title']}",
+    "experiment.finished": _finished,
+    "experiment.retried": lambda facts: f"{_number(facts)}lost, run again: {facts['reason']}",
+    "phase.started": _phase,
+    "noise.measured": _noise,
+    "ledger.repaired": lambda facts: (
+        f"ledger: {facts['torn_bytes']} bytes of a torn last line set aside; nothing else was lost"
+    ),
+}

@@ -1,0 +1,151 @@
+"""`lab status`: one campaign, as its folder tells it, whether it runs or not.
+
+Owns    what is shown of a campaign at rest
+Takes   the campaign's folder, and whether a controller holds it
+Gives   a rich renderable, or the same as JSON
+Never   opens the ledger for writing, so looking cannot disturb a night that runs
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from lab.ledger import Record
+from lab.results import Tally, ending, hardware_of, one_line, read_campaign, read_records, tally
+from lab.view import result_of, results_table
+
+SHORT_DIGEST = 19  # "sha256:" and twelve digits
+
+
+def describe(folder: Path, *, running: bool) -> RenderableType:
+    """A campaign for a person: head, every experiment, and what to do next.
+
+    Raises:
+        CampaignError: there is no campaign in `folder`, or it was altered.
+    """
+    campaign, records = read_campaign(folder), read_records(folder)
+    counted = tally(records)
+    parts: list[RenderableType] = [*_head(campaign, counted, running=running), Text()]
+    if records:
+        table = results_table([result_of(r) for r in records], [_train_s(r) for r in records])
+        parts += [table, Text()]
+    parts.append(_next_step(folder, campaign, counted, running=running))
+    return Group(*parts)
+
+
+def as_json(folder: Path, *, running: bool) -> str:
+    """The same facts for a program, at full precision, as one JSON object.
+
+    Raises:
+        CampaignError: there is no campaign in `folder`, or it was altered.
+    """
+    campaign, records = read_campaign(folder), read_records(folder)
+    counted = tally(records)
+    best = _best(records)
+    facts = {
+        "tag": campaign.get("tag"),
+        "profile": campaign.get("profile"),
+        "agent": campaign.get("agent"),
+        "hardware": hardware_of(campaign) or None,
+        "image_id": campaign.get("image_id"),
+        "created_at": campaign.get("created_at"),
+        "running": running,
+        "tried": counted.tried,
+        "kept": counted.kept,
+        "baseline_bpb": counted.baseline_bpb,
+        "best_bpb": counted.best_bpb,
+        "best_experiment": best.number if best else None,
+        "best_commit": best.commit if best else None,
+        "noise_sd_bpb": counted.noise.sd_bpb if counted.noise else None,
+        "margin_bpb": counted.margin_bpb,
+        "experiments": [_as_dict(record) for record in records],
+    }
+    return json.dumps(facts, indent=2)
+
+
+def _as_dict(record: Record) -> dict[str, Any]:
+    return {
+        "number": record.number,
+        "status": record.trial.status.value,
+        "ending": ending(record),
+        "val_bpb": record.trial.val_bpb,
+        "gain_bpb": record.verdict.gain_bpb,
+        "train_s": _train_s(record),
+        "commit": record.commit,
+        "title": record.title,
+        "verdict": record.verdict.sentence,
+    }
+
+
+def _best(records: Sequence[Record]) -> Record | None:
+    """The experiment that the next one must beat: the last kept, else the first baseline."""
+    kept = [record for record in records if ending(record) == "keep"]
+    baselines = [record for record in records if ending(record) == "baseline"]
+    return kept[-1] if kept else next(iter(baselines), None)
+
+
+def _train_s(record: Record) -> float | None:
+    return record.trial.training.train_s if record.trial.training else None
+
+
+def _head(campaign: dict[str, Any], counted: Tally, *, running: bool) -> list[Text]:
+    title = Text(one_line(str(campaign.get("tag") or "?"), 60), "bold")
+    title.append("  running now" if running else "  not running", "green" if running else "dim")
+    lines = [title]
+    for label, value in (
+        ("profile", campaign.get("profile")),
+        ("agent", campaign.get("agent")),
+        ("hardware", hardware_of(campaign)),
+        ("image", _image(campaign)),
+        ("created", campaign.get("created_at")),
+        ("score", _score(counted)),
+        ("noise", _noise(counted)),
+        ("tried", f"{counted.tried}, {counted.kept} kept"),
+    ):
+        if value:
+            line = Text(f"{label:9}", "dim", no_wrap=True, overflow="ellipsis")
+            lines.append(line.append(one_line(str(value), 200), "default not dim"))
+    return lines
+
+
+def _image(campaign: dict[str, Any]) -> str:
+    image = str(campaign.get("image_id") or "")[:SHORT_DIGEST]
+    kernels = campaign.get("kernels")
+    return f"{image}, kernels {kernels}" if image and kernels else image
+
+
+def _score(counted: Tally) -> str:
+    baseline, best = counted.baseline_bpb, counted.best_bpb
+    if baseline is None or best is None:
+        return "nothing measured yet"
+    if not counted.kept:
+        return f"baseline {baseline:.4f}, not beaten yet"
+    gain = baseline - best
+    return f"{baseline:.4f} -> {best:.4f}, {gain:.4f} better ({100 * gain / baseline:.1f} %)"
+
+
+def _noise(counted: Tally) -> str:
+    if counted.noise is None:
+        return ""
+    margin = f"; a gain must exceed {counted.margin_bpb:.4f}" if counted.margin_bpb else ""
+    return f"sd {counted.noise.sd_bpb:.4f} from {counted.noise.runs} runs of the baseline{margin}"
+
+
+def _next_step(
+    folder: Path, campaign: dict[str, Any], counted: Tally, *, running: bool
+) -> RenderableType:
+    tag = one_line(str(campaign.get("tag") or folder.name), 60)
+    if running:
+        words = f"It ends after the current experiment on Ctrl-C, or on `touch {folder / 'STOP'}`."
+    elif counted.baseline_bpb is None:
+        words = f"The baseline is not measured yet: `make overnight TAG={tag}` goes on."
+    else:
+        best = f" from {counted.best_bpb:.4f}" if counted.kept else " from the baseline"
+        words = f"`make overnight TAG={tag}` goes on{best}."
+    return Text(words)

@@ -1,0 +1,253 @@
+"""The picture of a running night: values in, a rich renderable out.
+
+Owns    what a person sees at the terminal, from 60 columns upwards
+Takes   a Standing and a Phase
+Gives   renderables; the same for equal values
+Never   reads a clock or writes; text of agents and of train.py arrives here and is made harmless here
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.console import Group, RenderableType
+from rich.progress_bar import ProgressBar
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
+
+from lab.ledger import Record
+from lab.results import ending, one_line, tally
+
+WORDS = {"keep": "kept", "discard": "discarded"}
+STYLES = {"keep": "bold green", "baseline": "yellow", "discard": "dim"}
+FAILED_STYLE = "red"
+LAST_RESULTS = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """One experiment as a line of the table."""
+
+    number: int
+    title: str
+    ending: str  # "keep", "discard", "baseline", or a Status; see results.ending
+    val_bpb: float | None
+    gain_bpb: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """Where the campaign stands, between two experiments."""
+
+    tag: str
+    profile: str
+    hardware: str = ""
+    baseline_bpb: float | None = None
+    best_bpb: float | None = None
+    noise_sd_bpb: float | None = None
+    experiments_done: int = 0
+    experiments_limit: int | None = None
+    kept: int = 0
+    seconds_left: float | None = None  # None when the night has no time limit
+    results: tuple[Result, ...] = ()  # oldest first; the last LAST_RESULTS are shown
+
+
+@dataclass(slots=True)
+class Phase:
+    """What the current experiment does now. Changed in place: it is told several times a second."""
+
+    name: str
+    cap_s: float | None = None
+    experiment: int | None = None
+    title: str = ""
+    elapsed_s: float = 0.0
+    fraction: float | None = None  # None follows the clock
+    loss: float | None = None
+    tokens_per_s: float | None = None
+
+
+def result_of(record: Record) -> Result:
+    """A Record as a line of the table."""
+    return Result(
+        number=record.number,
+        title=record.title,
+        ending=ending(record),
+        val_bpb=record.trial.val_bpb,
+        gain_bpb=record.verdict.gain_bpb,
+    )
+
+
+def standing_of(
+    records: Sequence[Record],
+    *,
+    tag: str,
+    profile: str,
+    hardware: str = "",
+    experiments_done: int | None = None,
+    experiments_limit: int | None = None,
+    seconds_left: float | None = None,
+) -> Standing:
+    """A Standing from the Records so far; without `experiments_done`, all candidates count as done."""
+    counted = tally(records)
+    return Standing(
+        tag=tag,
+        profile=profile,
+        hardware=hardware,
+        baseline_bpb=counted.baseline_bpb,
+        best_bpb=counted.best_bpb,
+        noise_sd_bpb=counted.noise.sd_bpb if counted.noise else None,
+        experiments_done=counted.tried if experiments_done is None else experiments_done,
+        experiments_limit=experiments_limit,
+        kept=counted.kept,
+        seconds_left=seconds_left,
+        results=tuple(result_of(record) for record in records[-LAST_RESULTS:]),
+    )
+
+
+def draw(standing: Standing | None, phase: Phase | None, *, rows: int) -> RenderableType:
+    """The whole live region, in at most `rows` lines where that is possible."""
+    parts: list[RenderableType] = [Rule(_count(standing), style="dim", align="right")]
+    if standing:
+        parts.append(_header(standing))
+    if phase:
+        parts += [_phase_line(phase), _bar_line(phase)]
+    if standing:
+        parts.append(_score_line(standing))
+        room = rows - len(parts) - 1  # every part so far is one line, and the table has a head
+        if room > 0 and standing.results:
+            parts.append(results_table(standing.results[-min(LAST_RESULTS, room) :]))
+    return Group(*parts)
+
+
+def _header(standing: Standing) -> RenderableType:
+    left = Text(no_wrap=True, overflow="ellipsis")
+    left.append(one_line(standing.tag, 40), "bold")
+    for part in (standing.profile, standing.hardware):
+        if part:
+            left.append(f" | {one_line(part, 48)}", "dim")
+    right = "no time limit"
+    if standing.seconds_left is not None:
+        right = f"{duration(standing.seconds_left)} left"
+    return _two_ends(left, Text(right, "bold", no_wrap=True))
+
+
+def _phase_line(phase: Phase) -> RenderableType:
+    text = Text(no_wrap=True, overflow="ellipsis")
+    if phase.experiment is not None:
+        text.append(f"#{phase.experiment} ", "bold")
+    text.append(one_line(phase.name, 24), "bold cyan")
+    if phase.title:
+        text.append(f"  {one_line(phase.title, 160)}")
+    return text
+
+
+def _bar_line(phase: Phase) -> RenderableType:
+    fraction = phase.fraction
+    if fraction is None and phase.cap_s:
+        fraction = phase.elapsed_s / phase.cap_s
+    facts = f"{phase.elapsed_s:.0f} s"
+    if phase.cap_s:
+        facts = f"{phase.elapsed_s:.0f} of {phase.cap_s:.0f} s"
+    if phase.loss is not None:
+        facts += f" | loss {compact(phase.loss, 3)}"
+    if phase.tokens_per_s is not None:
+        facts += f" | {rate(phase.tokens_per_s)} tokens/s"
+    bar = ProgressBar(
+        total=1.0,
+        completed=min(max(fraction or 0.0, 0.0), 1.0),
+        width=None,
+        complete_style="cyan",
+        finished_style="cyan",
+    )
+    line = Table.grid(padding=(0, 1), expand=True)
+    line.add_column(ratio=1, min_width=8)
+    line.add_column(no_wrap=True, justify="right")
+    line.add_row(bar, Text(facts, no_wrap=True))
+    return line
+
+
+def _score_line(standing: Standing) -> RenderableType:
+    """Best against baseline, what matters most first: a narrow terminal cuts the end."""
+    text = Text(no_wrap=True, overflow="ellipsis")
+    baseline, best = standing.baseline_bpb, standing.best_bpb
+    if best is None or baseline is None:
+        return text.append("baseline not measured yet", "dim")
+    gain = baseline - best
+    if gain > 0:
+        text.append(f"best {best:.4f}", "bold green")
+        text.append(f" | gain {gain:.4f} ({100 * gain / baseline:.1f} %) | ", "green")
+    text.append(f"baseline {baseline:.4f}")
+    if standing.noise_sd_bpb is not None:
+        text.append(f" ±{standing.noise_sd_bpb:.4f}")
+    return text if gain > 0 else text.append(" | not beaten yet", "dim")
+
+
+def _count(standing: Standing | None) -> str:
+    if standing is None:
+        return ""
+    limit = f" of {standing.experiments_limit}" if standing.experiments_limit is not None else ""
+    return f"{standing.experiments_done}{limit} done, {standing.kept} kept"
+
+
+def results_table(results: Sequence[Result], seconds: Sequence[float | None] = ()) -> Table:
+    """Experiments as a table; a kept one is told by its word, not by its colour alone.
+
+    `seconds` of training, one for each result, add a column.
+    """
+    table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim", expand=True)
+    table.add_column("#", justify="right", no_wrap=True, min_width=3)
+    table.add_column("outcome", no_wrap=True)
+    table.add_column("val_bpb", justify="right", no_wrap=True)
+    table.add_column("gain", justify="right", no_wrap=True)
+    if seconds:
+        table.add_column("train_s", justify="right", no_wrap=True)
+    table.add_column("title", ratio=1, no_wrap=True, overflow="ellipsis")
+    for index, result in enumerate(results):
+        style = STYLES.get(result.ending, FAILED_STYLE)
+        cells = [
+            Text(str(result.number)),
+            Text(WORDS.get(result.ending, result.ending.replace("_", " ")), style),
+            Text("" if result.val_bpb is None else f"{result.val_bpb:.4f}"),
+            Text("" if result.gain_bpb is None else f"{result.gain_bpb:+.4f}"),
+        ]
+        if seconds:
+            taken = seconds[index]
+            cells.append(Text("" if taken is None else f"{taken:.1f}"))
+        title = Text(one_line(result.title, 200), "dim" if result.ending == "discard" else "")
+        table.add_row(*cells, title)
+    return table
+
+
+def _two_ends(left: Text, right: Text) -> Table:
+    line = Table.grid(padding=(0, 1), expand=True)
+    line.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
+    line.add_column(no_wrap=True, justify="right")
+    line.add_row(left, right)
+    return line
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them: "7 h 41 min", "12 min", "40 s"."""
+    whole = max(0, int(seconds))
+    if whole >= 3600:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{whole // 60} min" if whole >= 120 else f"{whole} s"
+
+
+def compact(value: float, decimals: int) -> str:
+    """A number that train.py claims, in at most a dozen characters."""
+    if not math.isfinite(value):
+        return str(value)
+    return f"{value:.{decimals}f}" if abs(value) < 1e5 else f"{value:.2e}"
+
+
+def rate(per_second: float) -> str:
+    """Tokens a second with three digits: "850", "11.4 k", "1.65 M"."""
+    for limit, unit in ((1e6, " M"), (1e3, " k")):
+        if limit <= per_second < 1e9:
+            scaled = per_second / limit
+            return f"{scaled:.{2 if scaled < 10 else 1 if scaled < 100 else 0}f}{unit}"
+    return compact(per_second, 0)
