@@ -22,18 +22,17 @@ from lab.interrupts import Interrupts
 from lab.ledger import Record
 from lab.outcome import Status
 from lab.results import write_results
-from lab.screen import Screen, Standing
+from lab.screen import Screen
 from lab.settings import Settings
 from lab.trial import Bench, Trial, reject, run_trial
 from lab.verdict import Verdict, accept_baseline, decide, refuse
+from lab.view import LAST_RESULTS, Standing, result_of
 from lab.workspace import Candidate
-
-BY_HAND = "by hand"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Night:
-    """Everything that is open while a campaign runs. Follows an experiment as its Watch."""
+    """Everything that is open while a campaign runs."""
 
     settings: Settings
     bench: Bench
@@ -43,22 +42,12 @@ class Night:
     interrupts: Interrupts
     deadline: float | None  # host monotonic clock
 
-    def phase(self, name: str, *, cap_s: float) -> None:
-        self.interrupts.check()
-        self.screen.phase(name, cap_s=cap_s)
-
-    def advance(
-        self,
-        *,
-        fraction: float | None = None,
-        loss: float | None = None,
-        tokens_per_s: float | None = None,
-    ) -> None:
-        self.interrupts.check()
-        self.screen.advance(fraction=fraction, loss=loss, tokens_per_s=tokens_per_s)
-
     def seconds_left(self) -> float | None:
         return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
+
+    def hardware(self) -> str:
+        traits = self.campaign.facts.fingerprint.comparable
+        return str(traits.get("gpu") or traits.get("cpu") or "")
 
     def baseline(self, number: int) -> Pending:
         """The next run of the seed train.py."""
@@ -73,7 +62,48 @@ class Night:
         return Pending(number, "baseline", proposal, repeats=None, agent_s=0.0)
 
     def show_standing(self) -> None:
-        self.screen.standing(Standing.of(self.campaign, seconds_left=self.seconds_left()))
+        """Tell the screen where the campaign is, between two experiments."""
+        facts, ledger = self.campaign.facts, self.campaign.ledger
+        best, noise = ledger.best(), ledger.noise()
+        self.screen.standing(
+            Standing(
+                tag=facts.tag,
+                profile=facts.profile,
+                hardware=self.hardware(),
+                baseline_bpb=ledger.baseline_bpb(),
+                best_bpb=best.val_bpb if best else None,
+                noise_sd_bpb=noise.sd_bpb if noise else None,
+                experiments_done=len(ledger.records),
+                experiments_limit=self.settings.experiments,
+                kept=sum(record.verdict.keep for record in ledger.records),
+                seconds_left=self.seconds_left(),
+                results=tuple(result_of(record) for record in ledger.records[-LAST_RESULTS:]),
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Follower:
+    """The Watch of one experiment: what happens goes to the screen, what the user wants comes back."""
+
+    screen: Screen
+    interrupts: Interrupts
+    pending: Pending
+
+    def phase(self, name: str, *, cap_s: float) -> None:
+        self.interrupts.check()
+        number, title = self.pending.number, self.pending.proposal.title
+        self.screen.phase(name, cap_s=cap_s, experiment=number, title=title)
+
+    def advance(
+        self,
+        *,
+        fraction: float | None = None,
+        loss: float | None = None,
+        tokens_per_s: float | None = None,
+    ) -> None:
+        self.interrupts.check()
+        self.screen.advance(fraction=fraction, loss=loss, tokens_per_s=tokens_per_s)
 
 
 def run_experiment(night: Night, pending: Pending) -> Record:
@@ -85,7 +115,12 @@ def run_experiment(night: Night, pending: Pending) -> Record:
     """
     campaign = night.campaign
     night.screen.event(
-        "experiment.started", experiment=pending.number, title=pending.proposal.title
+        "experiment.proposed",
+        experiment=pending.number,
+        title=pending.proposal.title,
+        hypothesis=pending.proposal.hypothesis,
+        agent=pending.proposal.agent,
+        repeats=pending.repeats,
     )
     began, engine_before = time.monotonic(), night.bench.engine.seconds
     started_at = _now()
@@ -159,7 +194,7 @@ def _run(night: Night, pending: Pending) -> Trial:
         night.campaign.folder_of(pending.number),
         number=pending.number,
         seed=night.campaign.facts.seed + pending.number - 1,
-        watch=night,
+        watch=Follower(night.screen, night.interrupts, pending),
     )
 
 
@@ -186,6 +221,7 @@ def _show(night: Night, record: Record) -> None:
     night.screen.event(
         "experiment.finished",
         experiment=record.number,
+        kind=record.kind,
         status=record.trial.status.value,
         kept=record.verdict.keep,
         val_bpb=record.trial.val_bpb,

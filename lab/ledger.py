@@ -22,7 +22,8 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from lab.errors import CampaignError
-from lab.trial import Status, Trial
+from lab.outcome import Status
+from lab.trial import Trial
 from lab.verdict import Noise, Verdict, measure_noise
 
 

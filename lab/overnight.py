@@ -51,14 +51,14 @@ def overnight(settings: Settings, say: Say) -> Night:
     """
     say(agent_line(settings))
     agent = open_agent(settings)
-    program = _read(settings.program, "the research brief")
-    seed_train_py = _read(settings.train_file, "the seed train.py")
+    program = read_text(settings.program, "the research brief")
+    seed_train_py = read_text(settings.train_file, "the seed train.py")
     tag = settings.tag or new_tag(settings.runs, datetime.now())
     with (
         set_up(settings, campaign=tag, say=say) as ready,
         open_campaign(
             settings.runs,
-            describe_campaign(settings, ready, tag=tag, agent=agent, seed_train_py=seed_train_py),
+            describe_campaign(settings, ready, tag=tag, agent=agent.name, seed_train_py=seed_train_py),
             seed_train_py=seed_train_py,
         ) as campaign,
         open_screen(campaign.folder / "events.jsonl") as screen,
@@ -99,7 +99,7 @@ def research(night: Night, agent: Agent, limits: Limits) -> None:
         why = "you asked to stop at once; the unfinished experiment is run again on resume"
     finally:
         conclude(night)
-    screen.event("overnight.finished", reason=why, experiments=len(campaign.ledger.records))
+    _say_how_it_ended(night, why)
 
 
 def _next_proposal(night: Night, agent: Agent) -> Pending:
@@ -189,13 +189,29 @@ def _say_how_it_begins(night: Night) -> None:
         "overnight.started",
         tag=campaign.facts.tag,
         profile=campaign.facts.profile,
+        hardware=night.hardware(),
+        agent=campaign.facts.agent,
         resumed_after=len(campaign.ledger.records),
     )
     night.show_standing()
 
 
+def _say_how_it_ended(night: Night, why: str) -> None:
+    ledger = night.campaign.ledger
+    best = ledger.best()
+    night.screen.event(
+        "overnight.finished",
+        reason=why,
+        experiments=len(ledger.records),
+        kept=sum(record.verdict.keep for record in ledger.records),
+        baseline_bpb=ledger.baseline_bpb(),
+        best_bpb=best.val_bpb if best else None,
+    )
+    night.screen.say(f"records, best model and pictures: {night.campaign.folder}")
+
+
 def describe_campaign(
-    settings: Settings, ready: Ready, *, tag: str, agent: Agent, seed_train_py: str
+    settings: Settings, ready: Ready, *, tag: str, agent: str, seed_train_py: str
 ) -> Facts:
     """What every score of this campaign will have been measured with."""
     profile = ready.bench.profile
@@ -204,7 +220,7 @@ def describe_campaign(
         tag=tag,
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         profile=profile.name,
-        agent=agent.name,
+        agent=agent,
         seed=settings.seed,
         noise_runs=settings.noise_runs or profile.noise_runs,
         noise_margin_sd=settings.noise_margin_sd,
@@ -218,7 +234,8 @@ def describe_campaign(
     )
 
 
-def _read(path: Path, what: str) -> str:
+def read_text(path: Path, what: str) -> str:
+    """A file that the user gave, as text."""
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from harness.profiles import Profile
 from lab.container import Engine
@@ -75,7 +76,7 @@ def set_up(settings: Settings, *, campaign: str, say: Say) -> Iterator[Ready]:
         )
 
 
-def variant_of(settings: Settings, profile: Profile) -> str:
+def variant_of(settings: Settings, profile: Profile) -> Literal["cpu", "cuda"]:
     """The image's variant: the one asked for, else what the profile's device needs."""
     if settings.variant != "auto":
         return settings.variant
