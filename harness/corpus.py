@@ -35,6 +35,9 @@ from harness.errors import DataError
 
 FILES = ("austen.txt", "spurgeon.txt", "shakespeare.txt")
 
+# A title page, or a volume's heading with nothing under it, goes with the chapter that follows.
+_SECTION_CHARS = 200
+
 _CHAPTER = re.compile(r"^(?:chapter|volume) +[ivxlc\d]+\.?$", re.IGNORECASE)
 _ACT = re.compile(r"^ *act +(?:[ivx]+|\d)\b[^a-z]*$", re.IGNORECASE)
 
@@ -224,14 +227,13 @@ def read_shakespeare(sources: Path) -> Iterator[Section]:
 
 
 def _cut_at_headings(book: str, lines: list[str], heading: re.Pattern[str]) -> Iterator[Section]:
-    """A section from every heading to the next; what stands before the first is the book's opening."""
+    """A section from every heading to the next."""
     part: list[str] = []
     number = 0
     for line in [*lines, None]:
         if line is None or heading.match(line):
             text = "\n".join(part).strip("\n")
-            # A volume's heading with nothing under it goes with the chapter that follows.
-            if line is None or len(text) > len(part[0] if part else "") + 100:
+            if line is None or len(text) >= _SECTION_CHARS:
                 if text:
                     yield Section(f"{book} {number}", text)
                     number += 1
@@ -255,6 +257,8 @@ def read_spurgeon(sources: Path) -> Iterator[Section]:
         blocks = index_file.with_suffix(".czz").read_bytes()
         for number, place in enumerate(_BLOCK.iter_unpack(index_file.read_bytes())):
             offset, packed, size = place
+            if offset + packed > len(blocks):
+                raise ValueError(f"block {number} ends beyond the file")
             markup = zlib.decompress(blocks[offset : offset + packed])
             if len(markup) != size:
                 raise ValueError(f"a block of {size} bytes inflated to {len(markup)}")
