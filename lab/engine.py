@@ -192,7 +192,7 @@ def _start_in_background(settings: Settings, host: Host, log: Path) -> None:
         "--fork",
         "sh",
         "-c",
-        'exec >>"$1" 2>&1 </dev/null; PATH=$3 exec dockerd --pidfile "$2"',
+        'exec >>"$1" 2>&1 </dev/null; PATH=$3; export PATH; exec dockerd --pidfile "$2"',
         "dockerd",
         str(log),
         str(pid_file),
@@ -213,11 +213,13 @@ def _our_pid(settings: Settings) -> int | None:
 
 
 def _is_dockerd(pid: int) -> bool:
-    """A number alone may meanwhile belong to anybody."""
+    """Whether this process is a dockerd that lives: a number alone may meanwhile belong to anybody."""
     try:
-        return Path(f"/proc/{pid}/comm").read_text().strip() == "dockerd"
+        _, _, after = Path(f"/proc/{pid}/stat").read_text().partition(" (")
     except OSError:
         return False
+    name, _, state = after.partition(") ")
+    return name == "dockerd" and not state.startswith("Z")
 
 
 def _kill(pid: int, number: signal.Signals, host: Host | None) -> None:
