@@ -3,7 +3,7 @@
 Owns    the structured log of a campaign, what is never written into it, and the sentences
 Takes   an event's name (noun.verb, past tense) and its facts, at full precision
 Gives   one flushed JSON line, stamped in UTC
-Never   ends a night: when the disk is full the line is counted as lost, and the ledger speaks up itself
+Never   ends a night: a line that finds the disk full is counted as lost; the ledger speaks up itself
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import datetime
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -25,8 +25,10 @@ MAX_TEXT_CHARS = 20_000  # of one value; logs have files of their own
 
 # A key names a secret when one of its words does. Numbers are never secrets: `tokens_per_s` stays.
 _SECRET_WORDS = frozenset(
-    "key keys apikey token secret secrets password passwd passphrase authorization auth "
-    "credential credentials cookie bearer".split()
+    {
+        *("key", "keys", "apikey", "token", "secret", "secrets", "password", "passwd"),
+        *("passphrase", "authorization", "auth", "credential", "credentials", "cookie", "bearer"),
+    }
 )
 _WORD = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z0-9]+(?![a-z])")
 # What the providers' keys look like, wherever they stand: an error message may quote one.
@@ -91,14 +93,14 @@ def _ends_torn(path: Path) -> bool:
         return file.read(1) != b"\n"
 
 
-def _stamp(_logger: object, _method: str, entry: dict[str, Any]) -> dict[str, Any]:
+def _stamp(_logger: object, _method: str, entry: MutableMapping[str, Any]) -> dict[str, Any]:
     """Facts beside the name and the time, which no fact can overwrite."""
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
     head = {"at": now, "event": entry["event"]}
     return head | {key: value for key, value in entry["facts"].items() if key not in head}
 
 
-def redact(_logger: object, _method: str, entry: dict[str, Any]) -> dict[str, Any]:
+def redact(_logger: object, _method: str, entry: MutableMapping[str, Any]) -> dict[str, Any]:
     """A structlog processor: the entry as plain JSON values, without its secrets."""
     return {str(key): _plain(str(key), value) for key, value in entry.items()}
 
@@ -158,7 +160,9 @@ def _short(key: str, value: object) -> str:
 def _started(facts: Facts) -> str:
     parts = (facts.get("profile"), facts.get("hardware"), facts.get("agent"))
     what = ", ".join(str(part) for part in parts if part)
-    return f"night {facts['tag']} begins" + (f": {what}" if what else "")
+    before = facts.get("resumed_after")
+    begins = f"goes on after {before} experiments" if before else "begins"
+    return f"night {facts['tag']} {begins}" + (f": {what}" if what else "")
 
 
 def _ended(facts: Facts) -> str:
@@ -172,9 +176,8 @@ def _ended(facts: Facts) -> str:
 
 
 def _phase(facts: Facts) -> str:
-    title = f": {one_line(facts['title'], 60)}" if facts.get("title") else ""
     cap = f", at most {facts['cap_s']:.0f} s" if facts.get("cap_s") else ""
-    return f"{_number(facts)}{facts['phase']}{cap}{title}"
+    return f"{_number(facts)}{facts['phase']}{cap}"
 
 
 def _finished(facts: Facts) -> str:
@@ -190,7 +193,9 @@ def _finished(facts: Facts) -> str:
     if facts.get("gain_bpb") is not None:
         text += f" ({facts['gain_bpb']:+.4f})"
     text += f": {title}" if title else ""
-    return text + (f" [{one_line(str(facts['reason']), 160)}]" if facts.get("reason") else "")
+    # A score speaks for itself; what has none says why.
+    reason = one_line(str(facts.get("reason") or ""), 160) if score is None else ""
+    return text + (f" [{reason}]" if reason else "")
 
 
 def _noise(facts: Facts) -> str:

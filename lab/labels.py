@@ -12,8 +12,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-# Where a label may stand, seen from its anchor, best first: the running best falls to the right, so the
-# space under it to the left is empty, and the space above it to the right is where the discards are.
+# Where a label may stand, seen from its anchor, best first. The running best falls to the right, so
+# the space under it, to the left, is empty; above it, to the right, are the discards.
 _DIRECTIONS = ((-1, -1), (1, 1), (0, -1), (-1, 0), (1, -1), (0, 1), (1, 0), (-1, 1))
 _DISTANCES = (9.0, 18.0, 30.0, 44.0, 62.0, 84.0, 110.0, 140.0)
 
@@ -109,8 +109,8 @@ def place(
 ) -> list[Box | None]:
     """A place for each label, in the order given: the first chooses freely.
 
-    A placed label lies inside `frame`, on no other label, on no other's leader and on nothing `solid`;
-    what is `soft` is avoided where that is cheap.
+    A placed label lies inside `frame`, on no other label, on no other's leader and on nothing
+    `solid`; what is `soft` is avoided where that is cheap.
     """
     placed: list[Box | None] = []
     taken: list[Box] = []

@@ -5,8 +5,8 @@ Takes   Records, in the order of the ledger
 Gives   files that are whole at any moment: written beside their place, then moved into it
 Never   a source of truth: delete them, and the next write makes them again from the ledger
 
-A night's folder is also read here for people (`read_campaign`, `read_records`), without the ledger's lock,
-repair or checks, so that looking at a night that runs can never disturb it.
+A night's folder is also read here for people (`read_campaign`, `read_records`), without the ledger's
+lock, repair or checks, so that looking at a night that runs can never disturb it.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ class Column:
 def one_line(text: str, width: int | None = None) -> str:
     """Text from an agent or a container, made harmless for a terminal, a table or a chart.
 
-    Terminal sequences, control and direction-changing characters go; every run of white space becomes one
-    space; what is no character becomes U+FFFD. With `width`, longer text is cut and ends in an ellipsis.
+    Terminal sequences, control and direction-changing characters go; every run of white space becomes
+    one space; what is no character becomes U+FFFD. With `width`, longer text is cut and ends in "…".
     """
     text = _TERMINAL_SEQUENCE.sub("", text)
     text = " ".join("".join(_harmless(character) for character in text).split())
@@ -130,11 +130,11 @@ def write_results(folder: Path, records: Sequence[Record]) -> None:
     """Write results.tsv and results.parquet anew, from all Records.
 
     The columns of results.tsv are commit (short), val_bpb, memory_gb (GiB), status (see `ending`) and
-    description (the title). No quoting: tabs and line breaks in a title have become spaces. An experiment
-    without a score has an empty val_bpb and memory_gb.
+    description (the title). No quoting: tabs and line breaks in a title have become spaces. An
+    experiment without a score has an empty val_bpb and memory_gb.
 
-    results.parquet has every field of a Record under its dotted name, such as `trial.measurement.val_bpb`;
-    `facts` is a JSON string.
+    results.parquet has every field of a Record under its dotted name, such as
+    `trial.measurement.val_bpb`; `facts` is a JSON string.
 
     Raises:
         CampaignError: the folder cannot be written. The ledger is not touched.
@@ -196,14 +196,16 @@ def columns_of(kind: type, path: tuple[str, ...] = (), prefix: str = "") -> Iter
         name, way = prefix + field.name, (*path, field.name)
         if dataclasses.is_dataclass(hint):
             yield from columns_of(typing.cast("type", hint), way, name + ".")
-        elif typing.get_origin(hint) is dict:
-            yield Column(name=name, arrow_type="string", path=way)
-        elif isinstance(hint, type) and issubclass(hint, Enum):
+        elif typing.get_origin(hint) is dict or _is_enum(hint):
             yield Column(name=name, arrow_type="string", path=way)
         elif hint in _ARROW_TYPES:
             yield Column(name=name, arrow_type=_ARROW_TYPES[hint], path=way)
         else:
             raise TypeError(f"{kind.__name__}.{field.name} has no column type: {hint}")
+
+
+def _is_enum(hint: object) -> bool:
+    return isinstance(hint, type) and issubclass(hint, Enum)
 
 
 def _without_none(hint: Any) -> Any:  # noqa: ANN401, a type hint has no type of its own
@@ -238,7 +240,7 @@ def replacing(path: Path) -> Iterator[Path]:
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield draft
-        os.replace(draft, path)
+        draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
 
@@ -300,5 +302,6 @@ def hardware_of(campaign: dict[str, Any]) -> str:
     for wanted in ("gpu", "cpu"):  # a GPU is what matters where there is one
         for name, value in sorted(traits.items()):
             if wanted in name and isinstance(value, str) and value.strip():
-                return one_line(value, 48)
+                cores = traits.get("cores") if wanted == "cpu" else None
+                return one_line(value, 48) + (f", {cores:g} cores" if cores else "")
     return one_line(str(fingerprint.get("class_id") or ""), 24) if fingerprint else ""

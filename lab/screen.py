@@ -3,10 +3,10 @@
 Owns    the terminal while the night runs, and events.jsonl
 Takes   events, phases and standings, from the controller's thread
 Gives   nothing back: no call waits for the terminal and none raises
-Never   ends a night: a terminal that is gone, full or stopped (Ctrl-S, a sleeping laptop behind ssh) only
-        means that nobody looks. All drawing happens in a thread of its own, and events.jsonl goes on
+Never   ends a night: a terminal that is gone, full or stopped (Ctrl-S, a sleeping laptop behind ssh)
+        only means that nobody looks. A thread of its own draws, and events.jsonl goes on
 
-The cursor is never hidden and no terminal mode is changed, so even `kill -9` leaves a usable terminal.
+The cursor stays visible and no terminal mode is changed, so even `kill -9` leaves a usable terminal.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ WAITING_LINES = 1000  # lines kept for a terminal that does not take them
 
 
 class Screen:
-    """Open while a night runs. Every method may be called at any time, also after the terminal died."""
+    """Open while a night runs. Every method may be called at any time, on a dead terminal too."""
 
     def __init__(
         self, log: EventLog, console: Console, *, clock: Callable[[], float] = time.monotonic
@@ -142,7 +142,7 @@ class Screen:
     # ---- below, the drawing thread ----
 
     def _draw_on(self) -> None:
-        """Draw until closed. Whatever goes wrong, rich's SystemExit on a broken pipe too, ends here."""
+        """Draw until closed. Whatever goes wrong ends here, rich's SystemExit on a broken pipe too."""
         try:
             if self.live:
                 self._draw_live()
@@ -162,7 +162,9 @@ class Screen:
         )
         try:
             live.start()
-            self.console.show_cursor(True)  # Live hides it, and a killed process could not bring it back
+            self.console.show_cursor(
+                True
+            )  # Live hides it; a killed process could not bring it back
             while not self._closing.wait(REFRESH_S):
                 self._flush()
                 live.refresh()
@@ -228,7 +230,7 @@ def open_screen(events_path: Path, *, console: Console | None = None) -> Screen:
 def _terminal() -> Console:
     """A console with a file of its own on standard output.
 
-    A thread that is stuck in a write holds its file's lock; with sys.stdout's, Python could not exit.
+    A thread stuck in a write holds the lock of its file; with that of sys.stdout, Python cannot exit.
     """
     sys.stdout.flush()
     file: IO[str] = sys.stdout

@@ -3,7 +3,7 @@
 Owns    what a person sees at the terminal, from 60 columns upwards
 Takes   a Standing and a Phase
 Gives   renderables; the same for equal values
-Never   reads a clock or writes; text of agents and of train.py arrives here and is made harmless here
+Never   reads a clock or writes. Text of agents and of train.py is made harmless here
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def standing_of(
     experiments_limit: int | None = None,
     seconds_left: float | None = None,
 ) -> Standing:
-    """A Standing from the Records so far; without `experiments_done`, all candidates count as done."""
+    """A Standing from the Records so far; without `experiments_done`, every candidate is done."""
     counted = tally(records)
     return Standing(
         tag=tag,

@@ -137,9 +137,7 @@ def make_night(experiments: int, *, seed: int = 1, sd_bpb: float = 0.002) -> lis
             score = best + draw.uniform(0.4, 1.5)
         else:
             score = best + abs(draw.gauss(0.0, 0.02)) - 0.002
-        record = make_record(
-            number, title=title, val_bpb=score, best_bpb=best, margin_bpb=margin
-        )
+        record = make_record(number, title=title, val_bpb=score, best_bpb=best, margin_bpb=margin)
         if record.verdict.keep:
             best = score
         night.append(record)
