@@ -170,10 +170,7 @@ class Gate:
             if sock is not None:
                 with contextlib.suppress(OSError):
                     sock.shutdown(socket.SHUT_RDWR)
-        while self._thread.is_alive():
-            with contextlib.suppress(queue.Empty):  # a thread may wait for room in the queue
-                self._events.get_nowait()
-            self._thread.join(timeout=0.02)
+        self._thread.join()
         if self._peer is not None:
             self._peer.close()
         for link in self._window.iterdir():
@@ -184,11 +181,16 @@ class Gate:
             self._peer, _ = self._listener.accept()
             self._read_until_sealed(self._peer)
         except WireError as error:
-            if not self._closed.is_set():
-                self._events.put(Broken(str(error)))
+            self._tell(Broken(str(error)))
         except OSError as error:
-            if not self._closed.is_set():
-                self._events.put(HostFailed(error))
+            self._tell(HostFailed(error))
+
+    def _tell(self, event: Event) -> None:
+        """Hand an event over; wait for room as long as anybody listens."""
+        while not self._closed.is_set():
+            with contextlib.suppress(queue.Full):
+                self._events.put(event, timeout=0.1)
+                return
 
     def _read_until_sealed(self, peer: socket.socket) -> None:
         started = configured = False
@@ -197,15 +199,15 @@ class Gate:
             match message.kind:
                 case Kind.STARTED if not started and message.payload_bytes == 0:
                     started = True
-                    self._events.put(Started(time.monotonic()))
+                    self._tell(Started(time.monotonic()))
                 case Kind.REPORT if started and message.payload_bytes == wire.REPORT.size:
-                    self._events.put(_read_report(wire.receive_bytes(peer, wire.REPORT.size)))
+                    self._tell(_read_report(wire.receive_bytes(peer, wire.REPORT.size)))
                 case Kind.CONFIG if started and not configured:
                     self._store_config(peer, message.payload_bytes)
                     configured = True
                 case Kind.WEIGHTS if configured:
                     sealed = self._store_weights(peer, message.payload_bytes)
-                    self._events.put(sealed)
+                    self._tell(sealed)
                     with contextlib.suppress(OSError):
                         wire.send(peer, Kind.SEALED)
                     return
