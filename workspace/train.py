@@ -572,7 +572,8 @@ def main() -> None:
         step_s = clock.elapsed_s() - started_s
         mfu = None if peak is None else flops_per_step / step_s / peak
         prepare.report(step=step, loss=loss, tokens=step * trainer.tokens_per_step, mfu=mfu)
-    print(f"trained {step} steps, {step * trainer.tokens_per_step} tokens", flush=True)
+    tokens = step * trainer.tokens_per_step
+    print(f"trained {step} steps, {tokens} tokens in {clock.elapsed_s():.2f} s", flush=True)
     prepare.save(model, config)
 
 
