@@ -107,19 +107,22 @@ class Workspace:
         self._repo.head.reset(commit, index=True, working_tree=True)
 
     def _write_commit(self, train_py: str, *, message: str, parents: list[Commit]) -> Commit:
-        content = train_py.encode()
-        blob = self._repo.odb.store(IStream("blob", len(content), BytesIO(content)))
-        listing = f"100644 blob {blob.hexsha.decode()}\t{TRAIN_FILE}\n"
-        tree_id = self._repo.git.mktree(istream=BytesIO(listing.encode()))
+        blob = self._store("blob", train_py.encode())
+        tree = self._store("tree", b"100644 " + TRAIN_FILE.encode() + b"\0" + blob)
         return Commit.create_from_tree(
             self._repo,
-            Tree(self._repo, bytes.fromhex(tree_id)),
+            Tree(self._repo, tree),
             message,
             parent_commits=parents,
             head=False,
             author=AUTHOR,
             committer=AUTHOR,
         )
+
+    def _store(self, kind: str, content: bytes) -> bytes:
+        """Write one git object; its binary id."""
+        stored = self._repo.odb.store(IStream(kind.encode(), len(content), BytesIO(content)))
+        return bytes(stored.binsha)
 
     def _count_lines(self, base: Commit, commit: Commit) -> tuple[int, int]:
         counts = self._repo.git.diff(base.hexsha, commit.hexsha, numstat=True).split()

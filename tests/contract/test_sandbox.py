@@ -52,6 +52,7 @@ def fork_bomb():
     except OSError:
         for pid in children:
             os.kill(pid, 9)
+            os.waitpid(pid, 0)
         return len(children)
 
 status = dict(
