@@ -120,7 +120,7 @@ def compose(records: Sequence[Record]) -> Scene:
 
 
 def _range(scores: list[float], important: list[float], margin: float) -> tuple[float, float]:
-    """Room for all that is important and for most discards; one diverged run must not flatten it."""
+    """Room for what is important and for most discards; one diverged run must not flatten it."""
     if not scores:
         return 0.0, 1.0
     important = important or scores
@@ -129,7 +129,8 @@ def _range(scores: list[float], important: list[float], margin: float) -> tuple[
     low, high = low - (span - (high - low)) / 2, high + (span - (high - low)) / 2
     ordered = sorted(scores)
     most = ordered[int(0.9 * (len(ordered) - 1))]
-    high = max(high, min(most, low + 2.5 * span))
+    near = max(score for score in ordered if score <= max(low + 1.5 * span, ordered[0]))
+    high = max(high, near, min(most, low + 2.5 * span))
     low = max(min(low, ordered[0]), low - span)
     pad = 0.08 * max(high - low, span)
     return low - 2 * pad, high + pad
@@ -269,7 +270,8 @@ def _draw_failures(foot: Axes, scene: Scene) -> None:
         numbers = [r.number for r in scene.failures if r.trial.status == word]
         if numbers:
             foot.scatter(
-                numbers, [0.0] * len(numbers), marker=marker, s=90 if marker == "|" else 42, c=FAILED, linewidths=1.6,
+                numbers, [0.0] * len(numbers), marker=marker, s=90 if marker == "|" else 42,
+                c=FAILED, linewidths=1.6,
                 label=f"{name} {len(numbers)}", clip_on=False,
             )  # fmt: skip
 

@@ -3,7 +3,7 @@
 Owns    the structured log of a campaign, what is never written into it, and the sentences
 Takes   an event's name (noun.verb, past tense) and its facts, at full precision
 Gives   one flushed JSON line, stamped in UTC
-Never   ends a night: a line that finds the disk full is counted as lost; the ledger speaks up itself
+Never   ends a night: a line that finds the disk full counts as lost; the ledger speaks up itself
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ class Plotter:
         self.problem: str | None = None  # why the last drawing failed; a picture never ends a night
 
     def redraw(self) -> None:
-        """Start drawing what the ledger holds now; returns at once, and lets a drawing that runs be."""
+        """Start drawing what the ledger holds now; returns at once, a running drawing goes on."""
         if self._child is not None and self._child.poll() is None:
             return
         self._settle()

@@ -5,8 +5,8 @@ Takes   Records, in the order of the ledger
 Gives   files that are whole at any moment: written beside their place, then moved into it
 Never   a source of truth: delete them, and the next write makes them again from the ledger
 
-A night's folder is also read here for people (`read_campaign`, `read_records`), without the ledger's
-lock, repair or checks, so that looking at a night that runs can never disturb it.
+A night's folder is also read here for people (`read_campaign`, `read_records`), without the lock,
+repair or checks, so that looking at a night that runs can never disturb it.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ class Column:
 def one_line(text: str, width: int | None = None) -> str:
     """Text from an agent or a container, made harmless for a terminal, a table or a chart.
 
-    Terminal sequences, control and direction-changing characters go; every run of white space becomes
-    one space; what is no character becomes U+FFFD. With `width`, longer text is cut and ends in "…".
+    Terminal sequences, control and direction-changing characters go; every run of white space
+    becomes one space; what is no character becomes U+FFFD. With `width`, longer text ends in an ellipsis.
     """
     text = _TERMINAL_SEQUENCE.sub("", text)
     text = " ".join("".join(_harmless(character) for character in text).split())
@@ -129,7 +129,7 @@ def tally(records: Sequence[Record]) -> Tally:
 def write_results(folder: Path, records: Sequence[Record]) -> None:
     """Write results.tsv and results.parquet anew, from all Records.
 
-    The columns of results.tsv are commit (short), val_bpb, memory_gb (GiB), status (see `ending`) and
+    The columns of results.tsv are commit (short), val_bpb, memory_gb (GiB), status (see `ending`),
     description (the title). No quoting: tabs and line breaks in a title have become spaces. An
     experiment without a score has an empty val_bpb and memory_gb.
 
@@ -185,7 +185,7 @@ def _write_parquet(path: Path, records: Sequence[Record]) -> None:
 
 
 def columns_of(kind: type, path: tuple[str, ...] = (), prefix: str = "") -> Iterator[Column]:
-    """The columns of a dataclass, nested ones flattened, from its type hints and never from its values.
+    """The columns of a dataclass, nested ones flattened, from its type hints and not its values.
 
     Raises:
         TypeError: a field has a type that has no column type here.
@@ -269,7 +269,7 @@ def read_campaign(folder: Path) -> dict[str, Any]:
 
 
 def read_records(folder: Path) -> list[Record]:
-    """The Records of a ledger that may be growing; a last line without its line break is no line yet.
+    """The Records of a ledger that may be growing; a last line without a line break is no line yet.
 
     Reads only. The chain is not checked; opening the ledger does that.
 

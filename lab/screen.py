@@ -3,10 +3,10 @@
 Owns    the terminal while the night runs, and events.jsonl
 Takes   events, phases and standings, from the controller's thread
 Gives   nothing back: no call waits for the terminal and none raises
-Never   ends a night: a terminal that is gone, full or stopped (Ctrl-S, a sleeping laptop behind ssh)
+Never   ends a night: a terminal that is gone, full or stopped (Ctrl-S, a laptop asleep behind ssh)
         only means that nobody looks. A thread of its own draws, and events.jsonl goes on
 
-The cursor stays visible and no terminal mode is changed, so even `kill -9` leaves a usable terminal.
+The cursor stays visible and no terminal mode is changed, so `kill -9` leaves a usable terminal too.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ class Screen:
     # ---- below, the drawing thread ----
 
     def _draw_on(self) -> None:
-        """Draw until closed. Whatever goes wrong ends here, rich's SystemExit on a broken pipe too."""
+        """Draw until closed. Whatever goes wrong ends here: rich exits on a broken pipe."""
         try:
             if self.live:
                 self._draw_live()
@@ -230,7 +230,7 @@ def open_screen(events_path: Path, *, console: Console | None = None) -> Screen:
 def _terminal() -> Console:
     """A console with a file of its own on standard output.
 
-    A thread stuck in a write holds the lock of its file; with that of sys.stdout, Python cannot exit.
+    A thread stuck in a write holds its file's lock; with that of sys.stdout, Python cannot exit.
     """
     sys.stdout.flush()
     file: IO[str] = sys.stdout

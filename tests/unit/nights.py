@@ -1,6 +1,6 @@
 """Nights that never were: Records for tests of what a person sees, made by a seeded generator.
 
-The records are of the real types, and kept or discarded by the real rule; only the scores are drawn.
+The records have the real types and the real rule kept or discarded them; only the scores are drawn.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def make_record(
 
 
 def make_night(experiments: int, *, seed: int = 1, sd_bpb: float = 0.002) -> list[Record]:
-    """A night of so many experiments, baselines included: a few keeps, many discards, some failures."""
+    """A night of so many experiments, baselines included: few keeps, many discards, failures."""
     draw = random.Random(seed)
     scores = [1.8493 + draw.gauss(0.0, sd_bpb) for _ in range(min(BASELINES, experiments))]
     night = [

@@ -1,0 +1,239 @@
+"""The derived tables: what leaves the lab for spreadsheets and notebooks."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import unicodedata
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lab.errors import CampaignError
+from lab.ledger import Ledger, Record
+from lab.outcome import Status
+from lab.results import (
+    PARQUET_FILE,
+    TSV_COLUMNS,
+    TSV_FILE,
+    columns_of,
+    ending,
+    hardware_of,
+    one_line,
+    read_records,
+    replacing,
+    tally,
+    write_results,
+)
+from lab.settings import CHECKOUT
+from tests.unit.nights import make_night, make_record
+
+ANY_TEXT = st.text(st.characters(), max_size=80)  # surrogates and control characters included
+REUSED_FOLDER = [HealthCheck.function_scoped_fixture]
+
+
+def read_tsv(folder: Path) -> list[dict[str, str]]:
+    with (folder / TSV_FILE).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE, strict=True))
+
+
+@settings(suppress_health_check=REUSED_FOLDER, deadline=None, max_examples=60)
+@given(titles=st.lists(ANY_TEXT, min_size=1, max_size=5))
+def test_no_title_can_break_a_table(tmp_path: Path, titles: list[str]) -> None:
+    """A title is written by a model; one tab in it would shift every number of its row."""
+    night = [make_record(number, title=title) for number, title in enumerate(titles, start=1)]
+    write_results(tmp_path, night)
+    rows = read_tsv(tmp_path)
+    assert [row["description"] for row in rows] == [one_line(title) for title in titles]
+    assert all(tuple(row) == TSV_COLUMNS for row in rows)
+    assert len((tmp_path / TSV_FILE).read_text("utf-8").splitlines()) == len(titles) + 1
+
+
+@settings(suppress_health_check=REUSED_FOLDER, deadline=None, max_examples=60)
+@given(
+    title=ANY_TEXT,
+    facts=st.dictionaries(ANY_TEXT, ANY_TEXT, max_size=3),
+    tokens=st.none() | st.integers(0, 2**64 - 1),
+)
+def test_parquet_gives_back_what_the_record_held(
+    tmp_path: Path, title: str, facts: dict[str, str], tokens: int | None
+) -> None:
+    """A notebook must see the ledger's values; a train.py may claim 2**64 tokens, and does no harm."""
+    write_results(tmp_path, [make_record(7, title=title, facts=facts, tokens=tokens)])
+    (row,) = pq.read_table(tmp_path / PARQUET_FILE).to_pylist()
+
+    def utf8(text: str) -> str:
+        return text.encode("utf-8", "replace").decode("utf-8")
+
+    assert row["title"] == utf8(title)
+    assert json.loads(row["facts"]) == json.loads(utf8(json.dumps(facts, ensure_ascii=False)))
+    assert row["trial.training.tokens"] == (tokens if tokens is None or tokens < 2**63 else None)
+    assert row["trial.measurement.val_bpb"] == 1.85
+    assert row["trial.training.mfu"] is None
+    assert row["verdict.keep"] is True
+
+
+def test_every_field_of_a_record_is_a_column() -> None:
+    """A field that is added to a Record must not be forgotten here."""
+
+    def leaves(value: object, prefix: str = "") -> set[str]:
+        found: set[str] = set()
+        for field in dataclasses.fields(value):  # type: ignore[arg-type]
+            inner = getattr(value, field.name)
+            name = prefix + field.name
+            found |= leaves(inner, name + ".") if dataclasses.is_dataclass(inner) else {name}
+        return found
+
+    assert leaves(make_record(1)) == {column.name for column in columns_of(Record)}
+
+
+def test_a_column_of_nothing_keeps_its_type(tmp_path: Path) -> None:
+    """Two nights are concatenated in a notebook; a column typed `null` in one of them breaks that."""
+    schemas = []
+    for night in ([make_record(1, status=Status.REJECTED)], make_night(12), []):
+        write_results(tmp_path, night)
+        schemas.append(pq.read_schema(tmp_path / PARQUET_FILE))
+    assert schemas[0].equals(schemas[1]) and schemas[1].equals(schemas[2])
+    assert not any(pa.types.is_null(field.type) for field in schemas[0])
+    assert schemas[0].field("trial.measurement.val_bpb").type == pa.float64()
+    assert schemas[0].field("cost_usd").type == pa.float64()
+
+
+@pytest.mark.parametrize("status", [status for status in Status if status != Status.MEASURED])
+def test_an_experiment_without_a_score_leaves_its_numbers_empty(
+    tmp_path: Path, status: Status
+) -> None:
+    """Lower is better: a crash written as 0.000000 would be the best score in history."""
+    write_results(tmp_path, [make_record(3, status=status, memory_bytes=5 * 2**30)])
+    (row,) = read_tsv(tmp_path)
+    assert (row["val_bpb"], row["memory_gb"], row["status"]) == ("", "", status.value)
+
+
+def test_a_measured_experiment_says_what_became_of_it(tmp_path: Path) -> None:
+    """The table is read without the ledger: the word must be the decision."""
+    night = [
+        make_record(1, kind="baseline", val_bpb=1.9),
+        make_record(2, val_bpb=1.8999),
+        make_record(3, val_bpb=1.7, memory_bytes=None),
+    ]
+    write_results(tmp_path, night)
+    rows = read_tsv(tmp_path)
+    assert [row["status"] for row in rows] == ["baseline", "discard", "keep"]
+    assert [row["val_bpb"] for row in rows] == ["1.900000", "1.899900", "1.700000"]
+    assert [row["memory_gb"] for row in rows] == ["3.0", "3.0", ""]
+    assert [row["commit"] for row in rows] == ["0000001", "0000002", "0000003"]
+
+
+def test_a_failed_write_leaves_the_old_table_whole(tmp_path: Path) -> None:
+    """A disk fills at night; the results of the evening must still be there, and no draft left."""
+    path = tmp_path / TSV_FILE
+    path.write_text("before")
+    with pytest.raises(OSError, match="full"), replacing(path) as draft:
+        draft.write_text("half of")
+        raise OSError("full")
+    assert path.read_text() == "before"
+    assert os.listdir(tmp_path) == [TSV_FILE]
+
+
+def test_a_folder_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> None:
+    """The user must read what to do, not a stack of Python."""
+    with pytest.raises(CampaignError, match="could not be written") as caught:
+        write_results(tmp_path / "gone", make_night(3))
+    assert caught.value.why and caught.value.do
+
+
+@given(text=ANY_TEXT, width=st.integers(1, 50))
+def test_one_line_is_one_harmless_line(text: str, width: int) -> None:
+    """What a model wrote reaches a terminal: it may neither move the cursor nor reverse the text."""
+    line = one_line(text)
+    assert line == " ".join(line.split())
+    assert len(line.splitlines()) <= 1
+    assert not any(unicodedata.category(character) in ("Cc", "Cf", "Cs") for character in line)
+    assert one_line(line) == line
+    assert len(one_line(text, width)) <= width
+
+
+def test_a_terminal_sequence_goes_as_a_whole() -> None:
+    """A bare "[31m" left over from a removed escape is dirt in every table."""
+    assert one_line("\x1b[1;31mred\x1b[0m and \x1b]0;title\x07done") == "red and done"
+
+
+def test_a_growing_ledger_is_read_without_touching_it(tmp_path: Path) -> None:
+    """`lab status` beside a running night must not repair the line that is being written."""
+    ledger = Ledger.open(tmp_path / "ledger.jsonl", anchor="a")
+    night = make_night(5)
+    for record in night:
+        ledger.append(record)
+    with ledger.path.open("ab") as file:
+        file.write(b'{"number": 6, "ki')
+    before = ledger.path.read_bytes()
+    assert read_records(tmp_path) == night
+    assert ledger.path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["ledger.jsonl"]
+
+
+def test_a_line_that_is_no_record_is_named(tmp_path: Path) -> None:
+    """A ledger edited by hand must not be shown as if it were whole."""
+    (tmp_path / "ledger.jsonl").write_text('{"number": 1}\n')
+    with pytest.raises(CampaignError, match="altered") as caught:
+        read_records(tmp_path)
+    assert "line 1" in caught.value.why
+
+
+def test_the_tally_agrees_with_the_ledger(tmp_path: Path) -> None:
+    """Two places count best and baseline; a person must never see two truths."""
+    ledger = Ledger.open(tmp_path / "ledger.jsonl", anchor="a")
+    for record in make_night(60):
+        ledger.append(record)
+        counted, best = tally(ledger.records), ledger.best()
+        assert best is not None
+        assert counted.best_bpb == pytest.approx(best.val_bpb, abs=1e-12)
+        assert counted.baseline_bpb == pytest.approx(ledger.baseline_bpb(), abs=1e-12)
+        assert counted.noise == ledger.noise()
+    assert counted.kept == sum(ending(record) == "keep" for record in ledger.records) > 2
+
+
+@pytest.mark.parametrize(
+    ("traits", "shown"),
+    [
+        pytest.param(
+            {"gpu": "NVIDIA H100", "gpu_memory_bytes": 8, "cpu": "x"}, "NVIDIA H100", id="gpu"
+        ),
+        pytest.param({"cpu": "Xeon", "cores": 2.0}, "Xeon, 2 cores", id="cpu"),
+        pytest.param({"cpu": None}, "f00", id="unknown"),
+    ],
+)
+def test_the_hardware_is_named_by_what_matters(traits: dict[str, object], shown: str) -> None:
+    """A score without its hardware means nothing."""
+    assert hardware_of({"fingerprint": {"class": traits, "class_id": "f00"}}) == shown
+
+
+def test_a_thousand_records_fit_in_the_controller(tmp_path: Path) -> None:
+    """The controller has 250 MB for a whole night, in which the model has the machine to itself."""
+    program = (
+        "import docker, git, libcst, pathlib, resource, rich.live, structlog, sys, typer\n"
+        "from lab.results import write_results\n"
+        "from lab.progress import Plotter\n"
+        "from tests.unit.nights import make_night\n"
+        "night = make_night(1000)\n"
+        "for _ in range(3): write_results(pathlib.Path(sys.argv[1]), night)\n"
+        "assert 'matplotlib' not in sys.modules\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)],
+        cwd=CHECKOUT,
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert int(done.stdout) < 200
