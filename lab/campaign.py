@@ -94,6 +94,7 @@ class Campaign:
 
     def store_pending(self, pending: Pending) -> Pending:
         """Write a proposal down before anything is done with it: it may have cost money."""
+        pending = dataclasses.replace(pending, proposal=_as_unicode(pending.proposal))
         folder = self.folder_of(pending.number)
         folder.mkdir(parents=True, exist_ok=True)
         _write(folder / "proposal.json", _json(dataclasses.asdict(pending)))
@@ -274,6 +275,16 @@ def _to_json(facts: Facts) -> dict[str, Any]:
     fields = dataclasses.asdict(facts)
     fields["fingerprint"]["class"] = fields["fingerprint"].pop("comparable")
     return fields
+
+
+def _as_unicode(proposal: Proposal) -> Proposal:
+    """A proposal that any file can hold: what is no character becomes U+FFFD, which is no Python."""
+    texts = {
+        field.name: value.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+        for field in dataclasses.fields(proposal)
+        if isinstance(value := getattr(proposal, field.name), str)
+    }
+    return dataclasses.replace(proposal, **texts)
 
 
 def _json(fields: dict[str, Any]) -> bytes:
