@@ -1,0 +1,35 @@
+# Every target is one word of `lab`; `lab --help` (.venv/bin/python -m lab --help) is the complete interface.
+# A variable on the line is a setting of the same name: make overnight TAG=nov23 HOURS=8
+
+LAB := .venv/bin/python -m lab
+SETTINGS := TAG HOURS EXPERIMENTS AGENT SCRIPT PROFILE SEED NOISE_RUNS NOISE_MARGIN_SD \
+    VARIANT KERNELS BASE HUB_MIRROR PARQUET CPUS PROGRAM TRAIN_FILE INSTALL_ENGINE
+
+# Only what stands on the make line: a TAG or PROFILE that happens to be in the environment means nothing here.
+$(foreach name,$(SETTINGS),$(if $(filter command,$(firstword $(origin $(name)))),\
+    $(eval export NIGHTLAB_$(name) := $($(name)))))
+
+.PHONY: help overnight smoke status doctor image data test bench
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make overnight   research by itself (HOURS=8 TAG=name EXPERIMENTS=n AGENT=offline PROFILE=cpu)"
+	@echo "make smoke       the whole loop on a tiny budget, a few minutes"
+	@echo "make status      show a campaign (TAG=name; the latest if not given)"
+	@echo "make doctor      every precondition, with its state and its remedy"
+	@echo "make image       build and freeze the image (VARIANT=cpu KERNELS=none)"
+	@echo "make data        fetch and tokenise the data (PROFILE=cpu)"
+	@echo "make test        all tests, with real containers"
+	@echo "make bench       all benchmarks; make bench-NAME runs one"
+
+overnight smoke status doctor data test bench: .venv/ready
+	@$(LAB) $@
+
+image: .venv/ready
+	@$(LAB) image build
+
+bench-%: .venv/ready
+	@$(LAB) bench $*
+
+.venv/ready: requirements/host.lock requirements/venv.sh
+	@sh requirements/venv.sh
