@@ -13,6 +13,8 @@ A shape that does not stand in the file exactly as often as expected is not appl
 from __future__ import annotations
 
 import ast
+import functools
+import re
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
@@ -20,6 +22,7 @@ from dataclasses import dataclass, field, fields
 import libcst as cst
 
 _HOLE = "any_"
+_WORD = re.compile(r"[^\W\d]\w*")
 # Fields of a node that say how it is written, not what it means.
 _LAYOUT = ("whitespace", "leading_lines", "lines_after", "trailing", "lpar", "rpar", "comma", "semicolon")
 _LAYOUT_NAMES = frozenset({"header", "footer", "equal", "default_indent", "indent"})
@@ -65,27 +68,41 @@ def apply_edit(module: cst.Module, edit: Edit) -> cst.Module:
     Raises:
         DoesNotFit: the shape or name is absent, or stands in more places than expected.
     """
-    if isinstance(edit, Drop | DropParameter):
-        dropper = _Dropper(edit.name) if isinstance(edit, Drop) else _ParameterDropper(edit)
-        changed = module.visit(dropper)
-        _expect(dropper.found, 1, repr(edit))
-        return changed
+    worker, times, words = _worker_of(edit)
+    body: list[cst.CSTNode] = []
+    for statement in module.body:
+        # Most edits touch one class; walking the rest of the file would be most of the work.
+        walked = statement.visit(worker) if words <= _words(statement) else statement
+        if isinstance(walked, cst.CSTNode):
+            body.append(walked)
+    if isinstance(worker, _Statements) and not worker.within:
+        body = list(worker.replace(body))
+    if worker.found == 0 or (times is not None and worker.found != times):
+        raise DoesNotFit(f"{edit} fits {worker.found} times")
+    return module.with_changes(body=body)
+
+
+def _worker_of(edit: Edit) -> tuple[_Scoped, int | None, frozenset[str]]:
+    """What walks the file, how often it must find its place, and the names that stand there."""
+    if isinstance(edit, Drop):
+        return _Dropper(edit.name), 1, frozenset(edit.name.split("."))
+    if isinstance(edit, DropParameter):
+        return _ParameterDropper(edit), 1, frozenset(edit.function.split("."))
+    words = frozenset(word for word in _WORD.findall(edit.find) if not word.startswith(_HOLE))
+    words |= frozenset(edit.within.split(".")) - {""}
     find, put = _expression(edit.find), _expression(edit.put)
-    worker: _Expressions | _Statements
     if find is not None and put is not None:
-        worker = _Expressions(edit.within, find, put)
-    else:
-        worker = _Statements(edit.within, _statements(edit.find), _statements(edit.put))
-    changed = module.visit(worker)
-    _expect(worker.found, edit.times, edit.find)
-    return changed
+        return _Expressions(edit.within, find, put), edit.times, words
+    return _Statements(edit.within, _statements(edit.find), _statements(edit.put)), edit.times, words
 
 
-def _expect(found: int, times: int | None, what: str) -> None:
-    if found == 0 or (times is not None and found != times):
-        raise DoesNotFit(f"{what!r} stands {found} times in the file")
+@functools.lru_cache(maxsize=4096)
+def _words(node: cst.CSTNode) -> frozenset[str]:
+    """The names and words in a node's source; nodes never change, so they are read once."""
+    return frozenset(_WORD.findall(cst.Module(body=[]).code_for_node(node)))
 
 
+@functools.lru_cache(maxsize=1024)
 def _expression(text: str) -> cst.BaseExpression | None:
     """The text as an expression, None when it is statements."""
     try:
@@ -94,9 +111,10 @@ def _expression(text: str) -> cst.BaseExpression | None:
         return None
 
 
-def _statements(text: str) -> list[cst.BaseStatement]:
+@functools.lru_cache(maxsize=1024)
+def _statements(text: str) -> tuple[cst.BaseStatement, ...]:
     body = cst.parse_module(textwrap.dedent(text).strip("\n") + "\n").body
-    return [statement for statement in body if isinstance(statement, cst.BaseStatement)]
+    return tuple(statement for statement in body if isinstance(statement, cst.BaseStatement))
 
 
 def matches(pattern: object, node: object, holes: Holes) -> bool:
@@ -173,6 +191,7 @@ class _Scope:
 class _Scoped(cst.CSTTransformer):
     def __init__(self, within: str) -> None:
         super().__init__()
+        self.within = within
         self.scope = _Scope(within)
         self.found = 0
 
@@ -198,14 +217,17 @@ class _Expressions(_Scoped):
             holes: Holes = {}
             if matches(self._pattern, original_node, holes):
                 self.found += 1
-                result = cst.ensure_type(self._put.visit(_Fill(holes)), cst.BaseExpression)
+                result = cst.ensure_type(self._put.deep_clone().visit(_Fill(holes)), cst.BaseExpression)
         self._left(original_node)
         return result  # type: ignore[return-value]
 
 
 class _Statements(_Scoped):
     def __init__(
-        self, within: str, pattern: list[cst.BaseStatement], put: list[cst.BaseStatement]
+        self,
+        within: str,
+        pattern: tuple[cst.BaseStatement, ...],
+        put: tuple[cst.BaseStatement, ...],
     ) -> None:
         super().__init__(within)
         self._pattern = pattern
@@ -213,16 +235,17 @@ class _Statements(_Scoped):
 
     def on_leave(self, original_node: cst.CSTNodeT, updated_node: cst.CSTNodeT) -> cst.CSTNodeT:  # type: ignore[override]
         result: cst.CSTNode = updated_node
-        if isinstance(updated_node, cst.IndentedBlock | cst.Module) and self.scope.inside:
-            body = self._replace(list(updated_node.body))
+        if isinstance(updated_node, cst.IndentedBlock) and self.scope.inside:
+            body = self.replace(list(updated_node.body))
             if not body:
                 raise DoesNotFit("nothing would be left of the block")
             result = updated_node.with_changes(body=body)
         self._left(original_node)
         return result  # type: ignore[return-value]
 
-    def _replace(self, body: list[cst.BaseStatement]) -> list[cst.BaseStatement]:
-        done: list[cst.BaseStatement] = []
+    def replace(self, body: Sequence[cst.CSTNode]) -> list[cst.CSTNode]:
+        """The statements of one block, with every run that matches replaced."""
+        done: list[cst.CSTNode] = []
         index, size = 0, len(self._pattern)
         while index < len(body):
             holes: Holes = {}
@@ -239,9 +262,9 @@ class _Statements(_Scoped):
                 index += 1
         return done
 
-    def _filled(self, old: Sequence[cst.BaseStatement], holes: Holes) -> list[cst.BaseStatement]:
-        new = [cst.ensure_type(line.visit(_Fill(holes)), cst.BaseStatement) for line in self._put]
-        if new and hasattr(old[0], "leading_lines"):  # the comment above stays with its place
+    def _filled(self, old: Sequence[cst.CSTNode], holes: Holes) -> list[cst.CSTNode]:
+        new: list[cst.CSTNode] = [cst.ensure_type(line.deep_clone().visit(_Fill(holes)), cst.BaseStatement) for line in self._put]
+        if new and isinstance(old[0], cst.SimpleStatementLine | cst.BaseCompoundStatement):  # the comment above stays with its place
             new[0] = new[0].with_changes(leading_lines=old[0].leading_lines)
         return new
 
