@@ -81,8 +81,9 @@ def draw_progress(path: Path, records: Sequence[Record], *, title: str) -> None:
     Raises:
         OSError: the picture cannot be written.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    # matplotlib is imported where it is needed: lab.progress is imported by the controller.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
+    from matplotlib.figure import Figure  # noqa: PLC0415
 
     with warnings.catch_warnings(), _plain_style():
         warnings.simplefilter("ignore")  # a title in a script that the font lacks shows boxes
@@ -96,13 +97,13 @@ def draw_progress(path: Path, records: Sequence[Record], *, title: str) -> None:
 
 @contextlib.contextmanager
 def _plain_style() -> Iterator[None]:
-    """matplotlib's own defaults and STYLE; what was set before comes back."""
-    import matplotlib
+    """The defaults of matplotlib itself, and STYLE; what was set before comes back."""
+    import matplotlib as mpl  # noqa: PLC0415
 
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
+    with mpl.rc_context():
+        mpl.rcdefaults()
         for name, value in STYLE.items():
-            matplotlib.rcParams[name] = value  # type: ignore[index]
+            mpl.rcParams[name] = value  # type: ignore[index]
         yield
 
 
@@ -180,7 +181,7 @@ def summary_of(counted: Tally) -> str:
 
 
 def _draw_frame(chart: Axes, scene: Scene) -> None:
-    from matplotlib.ticker import MaxNLocator
+    from matplotlib.ticker import MaxNLocator  # noqa: PLC0415
 
     numbers = [record.number for record in scene.records] or [1]
     room = max(0.6, 0.012 * (numbers[-1] - numbers[0]))
@@ -306,7 +307,7 @@ def _draw_ends(chart: Axes, scene: Scene) -> None:
 
 def _draw_labels(figure: Figure, chart: Axes, scene: Scene) -> None:
     """Label the kept ones, largest gain first; where there is no room, the smallest go without."""
-    from matplotlib.patheffects import withStroke
+    from matplotlib.patheffects import withStroke  # noqa: PLC0415
 
     kept = sorted(scene.of("keep"), key=lambda found: -(found[0].verdict.gain_bpb or 0.0))
     kept = kept[:MOST_LABELS]
@@ -318,8 +319,11 @@ def _draw_labels(figure: Figure, chart: Axes, scene: Scene) -> None:
     boxes = place(
         wishes,
         frame=Box(*(float(edge) for edge in chart.bbox.extents)),
-        solid=[_around(*_to_pixels(chart, r.number, y), 6) for r, y in scene.of("keep")],
-        soft=list(_soft_marks(chart, scene)),
+        solid=list(_solid_marks(chart, scene)),
+        soft=[
+            _around(*_to_pixels(chart, record.number, min(score, scene.high)), 4)
+            for record, score in scene.of("discard", "baseline")
+        ],
     )
     for (x, y), text, box in zip(pixels, texts, boxes, strict=True):
         if box is None:
@@ -334,10 +338,10 @@ def _draw_labels(figure: Figure, chart: Axes, scene: Scene) -> None:
         )  # fmt: skip
 
 
-def _soft_marks(chart: Axes, scene: Scene) -> Iterator[Box]:
-    """What a label should rather not cover: other points, the running best, the baseline."""
-    for record, score in scene.of("discard", "baseline"):
-        yield _around(*_to_pixels(chart, record.number, min(score, scene.high)), 4)
+def _solid_marks(chart: Axes, scene: Scene) -> Iterator[Box]:
+    """What a label must not cover: the kept points and the running best."""
+    for record, score in scene.of("keep"):
+        yield _around(*_to_pixels(chart, record.number, score), 6)
     line = [_to_pixels(chart, x, y) for x, y in running_best(scene)]
     for (x0, y0), (x1, y1) in itertools.pairwise(line):
         yield Box(x0, y0 - 2, x1, y0 + 2)

@@ -8,10 +8,10 @@ Never   ends a night: a line that finds the disk full counts as lost; the ledger
 
 from __future__ import annotations
 
-import datetime
 import math
 import re
 from collections.abc import Callable, Mapping, MutableMapping
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -95,7 +95,7 @@ def _ends_torn(path: Path) -> bool:
 
 def _stamp(_logger: object, _method: str, entry: MutableMapping[str, Any]) -> dict[str, Any]:
     """Facts beside the name and the time, which no fact can overwrite."""
-    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
     head = {"at": now, "event": entry["event"]}
     return head | {key: value for key, value in entry["facts"].items() if key not in head}
 

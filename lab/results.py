@@ -64,7 +64,7 @@ def one_line(text: str, width: int | None = None) -> str:
     """Text from an agent or a container, made harmless for a terminal, a table or a chart.
 
     Terminal sequences, control and direction-changing characters go; every run of white space
-    becomes one space; what is no character becomes U+FFFD. With `width`, longer text ends in an ellipsis.
+    becomes one; what is no character becomes U+FFFD. With `width`, longer text ends in an ellipsis.
     """
     text = _TERMINAL_SEQUENCE.sub("", text)
     text = " ".join("".join(_harmless(character) for character in text).split())
@@ -171,8 +171,8 @@ def _row(record: Record) -> tuple[str, ...]:
 
 def _write_parquet(path: Path, records: Sequence[Record]) -> None:
     # Imported late: pyarrow costs 50 MB, and a command that only looks needs none of it.
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow.parquet as pq  # noqa: PLC0415
 
     columns = tuple(columns_of(Record))
     schema = pa.schema([(column.name, pa.type_for_alias(column.arrow_type)) for column in columns])
@@ -208,7 +208,7 @@ def _is_enum(hint: object) -> bool:
     return isinstance(hint, type) and issubclass(hint, Enum)
 
 
-def _without_none(hint: Any) -> Any:  # noqa: ANN401, a type hint has no type of its own
+def _without_none(hint: Any) -> Any:
     if typing.get_origin(hint) in (types.UnionType, typing.Union):
         (hint,) = (part for part in typing.get_args(hint) if part is not types.NoneType)
     return hint

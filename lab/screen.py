@@ -42,8 +42,10 @@ class Screen:
     """Open while a night runs. Every method may be called at any time, on a dead terminal too."""
 
     def __init__(
-        self, log: EventLog, console: Console, *, clock: Callable[[], float] = time.monotonic
+        self, log: EventLog, console: Console | None, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
+        self._owns_console = console is None
+        console = console or _terminal()
         self.console = console
         self.live = console.is_terminal and not console.is_dumb_terminal
         self.broken: str | None = None  # why nothing is shown any more
@@ -133,6 +135,13 @@ class Screen:
             self._put(f"{self._log.lost} events could not be written to {self._log.path}.")
         self._closing.set()
         self._thread.join(CLOSING_S)
+        if (
+            self._owns_console
+            and not self._thread.is_alive()
+            and self.console.file is not sys.stdout
+        ):
+            with contextlib.suppress(OSError):
+                self.console.file.close()
         self._log.__exit__(kind, error, trace)
 
     def _put(self, line: str) -> None:
@@ -224,7 +233,7 @@ def open_screen(events_path: Path, *, console: Console | None = None) -> Screen:
 
     Standard output gets a live region where it is a terminal, plain lines without colour where not.
     """
-    return Screen(EventLog(events_path), console or _terminal())
+    return Screen(EventLog(events_path), console)
 
 
 def _terminal() -> Console:

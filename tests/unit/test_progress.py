@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 import time
@@ -126,7 +127,7 @@ def test_the_running_best_only_goes_down(tmp_path: Path) -> None:
     kept_columns = blue.sum(axis=0)[columns]
     flat = [top for top, thick in zip(tops, kept_columns, strict=True) if thick <= 4]
     assert len(flat) > 400
-    assert all(later >= earlier - 1 for earlier, later in zip(flat, flat[1:], strict=False))
+    assert all(later >= earlier - 1 for earlier, later in itertools.pairwise(flat))
 
 
 def test_a_diverged_run_does_not_flatten_the_night() -> None:
@@ -151,7 +152,8 @@ def test_what_is_off_the_chart_is_still_marked(tmp_path: Path) -> None:
 def test_the_noise_band_covers_the_baseline_and_no_keep() -> None:
     """A keep inside the band would say that the rule did not hold."""
     scene = compose(make_night(120))
-    assert scene.tally.margin_bpb is not None and scene.tally.baseline_bpb is not None
+    assert scene.tally.margin_bpb is not None
+    assert scene.tally.baseline_bpb is not None
     edge = scene.tally.baseline_bpb - scene.tally.margin_bpb
     assert all(score < edge for _, score in scene.of("keep"))
 
@@ -172,7 +174,7 @@ def test_a_night_of_failures_gives_a_picture(tmp_path: Path) -> None:
 
 
 def test_equal_records_give_equal_bytes_and_leave_no_trace(tmp_path: Path) -> None:
-    """A report that changes by itself cannot be compared; a library's settings are not ours to keep."""
+    """A report that changes by itself cannot be compared; matplotlib's settings are not ours."""
     before = dict(rcParams)
     paths = [tmp_path / "a.png", tmp_path / "b.png"]
     for path in paths:
@@ -273,7 +275,7 @@ def test_a_picture_that_fails_is_remembered_and_not_raised(tmp_path: Path) -> No
     plotter = Plotter(tmp_path / "nowhere")
     plotter.redraw()
     plotter.close()
-    assert plotter.problem is not None and "no campaign" in plotter.problem
+    assert "no campaign" in (plotter.problem or "")
 
 
 def test_stopping_does_not_wait_for_the_picture(tmp_path: Path) -> None:

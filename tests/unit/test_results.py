@@ -66,7 +66,7 @@ def test_no_title_can_break_a_table(tmp_path: Path, titles: list[str]) -> None:
 def test_parquet_gives_back_what_the_record_held(
     tmp_path: Path, title: str, facts: dict[str, str], tokens: int | None
 ) -> None:
-    """A notebook must see the ledger's values; a train.py may claim 2**64 tokens, and does no harm."""
+    """A notebook must see the ledger's values; a claim of 2**64 tokens does no harm."""
     write_results(tmp_path, [make_record(7, title=title, facts=facts, tokens=tokens)])
     (row,) = pq.read_table(tmp_path / PARQUET_FILE).to_pylist()
 
@@ -96,12 +96,12 @@ def test_every_field_of_a_record_is_a_column() -> None:
 
 
 def test_a_column_of_nothing_keeps_its_type(tmp_path: Path) -> None:
-    """Two nights are concatenated in a notebook; a column typed `null` in one of them breaks that."""
+    """Two nights are concatenated in a notebook; a `null` column in one of them breaks that."""
     schemas = []
     for night in ([make_record(1, status=Status.REJECTED)], make_night(12), []):
         write_results(tmp_path, night)
         schemas.append(pq.read_schema(tmp_path / PARQUET_FILE))
-    assert schemas[0].equals(schemas[1]) and schemas[1].equals(schemas[2])
+    assert all(schema.equals(schemas[0]) for schema in schemas)
     assert not any(pa.types.is_null(field.type) for field in schemas[0])
     assert schemas[0].field("trial.measurement.val_bpb").type == pa.float64()
     assert schemas[0].field("cost_usd").type == pa.float64()
@@ -136,23 +136,29 @@ def test_a_failed_write_leaves_the_old_table_whole(tmp_path: Path) -> None:
     """A disk fills at night; the results of the evening must still be there, and no draft left."""
     path = tmp_path / TSV_FILE
     path.write_text("before")
-    with pytest.raises(OSError, match="full"), replacing(path) as draft:
-        draft.write_text("half of")
-        raise OSError("full")
+
+    def fill_the_disk() -> None:
+        with replacing(path) as draft:
+            draft.write_text("half of")
+            raise OSError("full")
+
+    with pytest.raises(OSError, match="full"):
+        fill_the_disk()
     assert path.read_text() == "before"
-    assert os.listdir(tmp_path) == [TSV_FILE]
+    assert [each.name for each in tmp_path.iterdir()] == [TSV_FILE]
 
 
 def test_a_folder_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> None:
     """The user must read what to do, not a stack of Python."""
     with pytest.raises(CampaignError, match="could not be written") as caught:
         write_results(tmp_path / "gone", make_night(3))
-    assert caught.value.why and caught.value.do
+    assert caught.value.why
+    assert caught.value.do
 
 
 @given(text=ANY_TEXT, width=st.integers(1, 50))
 def test_one_line_is_one_harmless_line(text: str, width: int) -> None:
-    """What a model wrote reaches a terminal: it may neither move the cursor nor reverse the text."""
+    """What a model wrote reaches a terminal: it may not move the cursor or reverse the text."""
     line = one_line(text)
     assert line == " ".join(line.split())
     assert len(line.splitlines()) <= 1
@@ -177,7 +183,7 @@ def test_a_growing_ledger_is_read_without_touching_it(tmp_path: Path) -> None:
     before = ledger.path.read_bytes()
     assert read_records(tmp_path) == night
     assert ledger.path.read_bytes() == before
-    assert os.listdir(tmp_path) == ["ledger.jsonl"]
+    assert [each.name for each in tmp_path.iterdir()] == ["ledger.jsonl"]
 
 
 def test_a_line_that_is_no_record_is_named(tmp_path: Path) -> None:

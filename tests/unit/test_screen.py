@@ -141,7 +141,7 @@ def test_the_terminal_is_left_as_it_was(tmp_path: Path) -> None:
     terminal = Terminal(tmp_path, seconds=5)
     terminal.read(lambda seen: "loss" in seen)
     terminal.process.kill()
-    terminal.process.wait()
+    terminal.process.communicate()
     seen = terminal.read(lambda _: False)
     os.close(terminal.master)
     assert seen.rfind(SHOW_CURSOR) > seen.rfind(HIDE_CURSOR)
@@ -149,7 +149,7 @@ def test_the_terminal_is_left_as_it_was(tmp_path: Path) -> None:
 
 
 def test_a_pipe_gets_one_plain_line_an_event(tmp_path: Path) -> None:
-    """A log of CI is read with grep: no colour, no cursor, no repetition, even when colour is asked."""
+    """A log of CI is read with grep: no colour, no cursor, even when colour is asked for."""
     done = subprocess.run(
         [sys.executable, "-c", NIGHT, str(tmp_path / "events.jsonl"), "1"],
         cwd=CHECKOUT,
@@ -192,7 +192,7 @@ def test_the_picture_fits_and_tells_keeps_without_colour(width: int) -> None:
 
 @given(rows=st.integers(1, 30))
 def test_a_low_terminal_is_not_overrun(rows: int) -> None:
-    """A live region taller than the window scrolls, and leaves a copy of itself at every refresh."""
+    """A live region taller than the window scrolls, and leaves a copy at every refresh."""
     standing = standing_of(make_night(30), tag="t", profile="cpu")
     console = Console(file=io.StringIO(), width=80)
     console.print(draw(standing, Phase(name="training", cap_s=8.0), rows=rows))
@@ -217,7 +217,8 @@ def test_text_from_outside_is_shown_and_not_obeyed(tmp_path: Path) -> None:
         screen.phase("training", experiment=1, title=NASTY)
         time.sleep(0.8)
     seen = console.file.getvalue()  # type: ignore[attr-defined]
-    assert "\x1b[2J" not in seen and "\x07" not in seen and "\x1b]8" not in seen
+    for order in ("\x1b[2J", "\x07", "\x1b]8"):
+        assert order not in seen
     assert seen.count("[bold red]wider[/bold red] MLP") >= 5
 
 
@@ -308,7 +309,7 @@ def test_a_drawing_that_crashes_is_noted_and_the_events_go_on(tmp_path: Path) ->
     """A bug in a table must cost the table and nothing else."""
 
     class Broken(io.StringIO):
-        def write(self, text: str, /) -> int:
+        def write(self, _text: str, /) -> int:
             raise OSError(5, "Input/output error")
 
     with open_screen(tmp_path / "events.jsonl", console=Console(file=Broken())) as screen:
@@ -317,11 +318,11 @@ def test_a_drawing_that_crashes_is_noted_and_the_events_go_on(tmp_path: Path) ->
         screen.event("experiment.finished", experiment=1, status="crashed")
     names = [event["event"] for event in events_of(tmp_path / "events.jsonl")]
     assert names == ["screen.broken", "experiment.finished"]
-    assert screen.broken is not None and "Input/output error" in screen.broken
+    assert "Input/output error" in (screen.broken or "")
 
 
-def test_a_full_disk_does_not_end_the_night(tmp_path: Path) -> None:
-    """The ledger reports a full disk with care; the event log must not be faster, with a traceback."""
+def test_a_full_disk_does_not_end_the_night() -> None:
+    """The ledger reports a full disk with care; the log must not be faster, with a traceback."""
     console = Console(file=io.StringIO(), width=100)
     with open_screen(Path("/dev/full"), console=console) as screen:
         screen.event("experiment.finished", experiment=1, status="crashed")
@@ -429,7 +430,8 @@ def test_secrets_are_not_written_down(tmp_path: Path) -> None:
         screen.say(f"export KEY={secret}")
     (event,) = events_of(path)
     shown = console.file.getvalue()  # type: ignore[attr-defined]
-    assert secret not in path.read_text() and secret not in shown
+    assert secret not in path.read_text()
+    assert secret not in shown
     assert event["api_key"] == event["password"] == event["github_token"] == REDACTED
     assert (event["tokens"], event["tokens_per_s"], event["total_tokens"]) == (12345, 11.5, 7)
     assert "401 for" in str(event["reason"])

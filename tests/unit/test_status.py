@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -109,10 +108,10 @@ def test_looking_changes_nothing(tmp_path: Path) -> None:
     make_campaign(tmp_path, make_night(5))
     with (tmp_path / "ledger.jsonl").open("ab") as file:
         file.write(b'{"number": 6')
-    before = {name: (tmp_path / name).read_bytes() for name in os.listdir(tmp_path)}
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     show(tmp_path, running=True)
     as_json(tmp_path, running=True)
-    assert {name: (tmp_path / name).read_bytes() for name in os.listdir(tmp_path)} == before
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_a_title_cannot_draw(tmp_path: Path) -> None:
