@@ -40,7 +40,9 @@ def _lock(wanted: Path, lock: Path, options: list[str]) -> None:
     command += ["--no-annotate", "--no-emit-index-url", "--no-emit-find-links"]
     command += ["--upgrade", f"--python-version={PYTHON}", *options, str(wanted)]
     locked = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    head = f"# Written by images/lock.py from {wanted.name if lock.stem == 'host' else 'image.in'}.\n"
+    head = (
+        f"# Written by images/lock.py from {wanted.name if lock.stem == 'host' else 'image.in'}.\n"
+    )
     lock.write_text(head + locked)
     print(f"{lock.relative_to(IMAGES.parent)}: {locked.count('==')} packages")
 

@@ -9,7 +9,6 @@ Never   talks to the engine
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import shutil
 import tempfile
@@ -76,10 +75,10 @@ def ensure_base(settings: Settings, say: Say, *, host: Host | None = None) -> Ba
 def _ensure_mmdebstrap(host: Host, say: Say) -> None:
     if shutil.which("mmdebstrap"):
         return
-    do = (
-        "let this host reach a container registry (then no mmdebstrap is needed), or install mmdebstrap."
+    do = "let this host reach a container registry (then no mmdebstrap is needed), or install mmdebstrap."
+    what = (
+        "no container registry answers, and mmdebstrap, which makes a base without one, is absent."
     )
-    what = "no container registry answers, and mmdebstrap, which makes a base without one, is absent."
     if not host.can_install:
         raise ImageError(what, why="it cannot be installed without apt and root", do=do)
     say("no container registry in reach: installing mmdebstrap from the distribution")
@@ -104,9 +103,7 @@ def _mmdebstrap(tar: Path, sources: list[Path]) -> list[str]:
     ]
 
 
-def write_sources(
-    host: Host, folder: Path, *, apt: Path = Path("/etc/apt")
-) -> list[Path]:
+def write_sources(host: Host, folder: Path, *, apt: Path = Path("/etc/apt")) -> list[Path]:
     """The host's own Debian sources of the base's suite, as files for mmdebstrap; third parties left out.
 
     A host that is no Debian of this suite gives none: mmdebstrap then uses Debian's defaults.
@@ -126,7 +123,7 @@ def write_sources(
         if parts:
             written.append(folder / name)
             written[-1].write_text(glue.join(parts) + "\n")
-    os.chmod(folder, 0o755)  # mmdebstrap may read it as another user
+    folder.chmod(0o755)  # noqa: S103  (mmdebstrap may read it as another user; it holds no secret)
     return written
 
 

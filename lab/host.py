@@ -77,10 +77,8 @@ _APT = ("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q")
 
 def look_at_host(run: Run = run_quietly, *, os_release: Path = Path("/etc/os-release")) -> Host:
     """What this machine is; asks `sudo` whether it would want a password, and nothing else."""
-    release = dict(
-        (key, value.strip().strip('"'))
-        for key, _, value in (line.partition("=") for line in _lines(os_release))
-    )
+    fields = (line.partition("=") for line in _lines(os_release))
+    release = {key: value.strip().strip('"') for key, _, value in fields}
     become_root: tuple[str, ...] | None = None
     if os.geteuid() == 0:
         become_root = ()

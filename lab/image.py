@@ -67,7 +67,9 @@ class Image:
     inputs: str  # sha256 over everything that decided what is in it
 
 
-def find_image(engine: Engine, settings: Settings, variant: Variant, target: Target) -> Image | None:
+def find_image(
+    engine: Engine, settings: Settings, variant: Variant, target: Target
+) -> Image | None:
     """The newest image built from exactly what this checkout and these settings name; None: build one."""
     for image in _our_images(engine, variant, target):
         if image.kernels == _kernels(settings, variant) and image.inputs == _inputs(image):
@@ -270,7 +272,7 @@ def _ask_registry(engine: Engine, name: str) -> str | None:
     api = engine.client.api
     patience, api.timeout = api.timeout, REGISTRY_TIMEOUT_S
     try:
-        return str(api.inspect_distribution(name)["Descriptor"]["digest"])
+        return str(api.inspect_distribution(name)["Descriptor"]["digest"])  # type: ignore[no-untyped-call]
     except (docker.errors.DockerException, requests.exceptions.RequestException, KeyError):
         return None
     finally:
@@ -359,7 +361,11 @@ def _local_kernels(kernels: str) -> str:
 
 def _corpus_files(settings: Settings, pins: Pins, say: Say) -> Iterator[tuple[str, bytes]]:
     """What the corpus stage needs: the index's package, the names of the distribution's, all the hashes."""
-    debian = [f"{package.name}={package.version}\n" for package in pins.corpus if package.source == "debian"]
+    debian = [
+        f"{package.name}={package.version}\n"
+        for package in pins.corpus
+        if package.source == "debian"
+    ]
     yield "debian.txt", "".join(debian).encode()
     sums = [f"{package.sha256}  {package.file}\n" for package in pins.corpus]
     yield "SHA256SUMS", "".join(sums).encode()
@@ -431,7 +437,7 @@ def _follow(lines: Iterator[dict[str, Any]], log: IO[str], say: Say) -> str | No
         if "error" in line:
             return f"{text.strip()} (before that: {tail})" if tail else text.strip()
         if text.startswith("Step ") and " FROM " in text:
-            stage = text.split()[-1]
+            stage = text.rpartition(" ")[2].strip()
             if stage in STAGES:
                 say(f"  {STAGES[stage]}")
         elif text.strip() and not text.startswith((" --->", "Removing intermediate")):

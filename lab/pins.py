@@ -16,9 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import tomlkit
-from huggingface_hub import HfApi, constants
-from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError
+from huggingface_hub import HfApi, RepoFile, constants
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    HfHubHTTPError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
 
 from lab.errors import ImageError
 from lab.settings import CHECKOUT
@@ -30,6 +36,9 @@ UNRESOLVED = "unresolved"
 # for an older CUDA of the same major version works, and so does one for torch's stable ABI.
 TORCH = (2, 13)
 CUDA = (13, 0)
+
+# The hub's client lets its transport's exceptions out, and reports a file it cannot have as an OSError.
+HUB_ERRORS = (HfHubHTTPError, httpx2.HTTPError, OSError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,11 +174,9 @@ def resolve_kernel(path: Path, repository: str, endpoint: str | None) -> None:
     hub = HfApi(endpoint=endpoint)
     try:
         revision = hub.repo_info(repository, repo_type="kernel").sha
-        tree = hub.list_repo_tree(
-            repository, "build", repo_type="kernel", revision=str(revision)
-        )
+        tree = hub.list_repo_tree(repository, "build", repo_type="kernel", revision=str(revision))
         builds = [Path(entry.path).name for entry in tree]
-    except Exception as error:  # the hub's client lets its transport's exceptions out
+    except HUB_ERRORS as error:
         raise _hub_error(repository, endpoint, error) from error
     fitting = sorted(filter(None, map(_rank_build, builds)))
     if not fitting:
@@ -198,7 +205,7 @@ def download_kernel(path: Path, pin: KernelPin, folder: Path, endpoint: str | No
             ignore_patterns=["*.pyc", "**/__pycache__/**"],
             local_dir=folder,
         )
-    except Exception as error:  # as above
+    except HUB_ERRORS as error:
         raise _hub_error(pin.repository, endpoint, error) from error
     shutil.rmtree(folder / ".cache", ignore_errors=True)  # the client's own notes
     try:
@@ -223,9 +230,13 @@ def resolve_dataset(path: Path, endpoint: str | None) -> None:
         found = hub.get_paths_info(
             pins.dataset, list(pins.shards), repo_type="dataset", revision=revision
         )
-    except Exception as error:  # as above
+    except HUB_ERRORS as error:
         raise _hub_error(pins.dataset, endpoint, error) from error
-    digests = {entry.path: entry.lfs.sha256 for entry in found if getattr(entry, "lfs", None)}
+    digests = {
+        entry.path: str(entry.lfs.sha256)
+        for entry in found
+        if isinstance(entry, RepoFile) and entry.lfs is not None
+    }
     if missing := [name for name in pins.shards if name not in digests]:
         raise ImageError(
             f"{pins.dataset} has no {missing[0]} at revision {revision}.",
@@ -267,7 +278,7 @@ def _rank_build(name: str) -> tuple[int, int, int, str] | None:
 
 def _hub_error(repository: str, endpoint: str | None, error: Exception) -> ImageError:
     place = endpoint or constants.ENDPOINT
-    if isinstance(error, RepositoryNotFoundError | EntryNotFoundError):
+    if isinstance(error, RepositoryNotFoundError | EntryNotFoundError | RevisionNotFoundError):
         why = f"{place} has no such repository, revision or folder"
     else:
         why = f"{place}: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"

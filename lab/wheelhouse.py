@@ -30,7 +30,9 @@ DOWNLOAD_TIMEOUT_S = 3600
 GLIBC_MINOR = range(36, 4, -1)
 PYTHON = "3.11"
 
-COMPLETE = "image.lock"  # written last into a folder of wheels: its presence says that they are all there
+COMPLETE = (
+    "image.lock"  # written last into a folder of wheels: its presence says that they are all there
+)
 
 
 def choose_lock(settings: Settings, variant: str, say: Say) -> Path:
@@ -112,7 +114,7 @@ def _folder(settings: Settings, lock: Path) -> Path:
 
 
 def _for_image(requirements: Path) -> list[str]:
-    """pip's options for wheels that fit the image, whatever this host is."""
+    """Options of pip for wheels that fit the image, whatever this host is."""
     platforms = [f"manylinux_2_{minor}_x86_64" for minor in GLIBC_MINOR]
     platforms += ["manylinux2014_x86_64", "manylinux2010_x86_64", "manylinux1_x86_64"]
     return [
@@ -141,7 +143,15 @@ def _pip_download(folder: Path, *options: str) -> str | None:
 
 def _pip(verb: str, *options: str) -> str | None:
     """Run pip; None when it succeeded, else its own words for why not."""
-    command = [sys.executable, "-m", "pip", verb, "--quiet", "--disable-pip-version-check", *options]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        verb,
+        "--quiet",
+        "--disable-pip-version-check",
+        *options,
+    ]
     try:
         result = subprocess.run(
             command,
