@@ -47,7 +47,8 @@ LOGIT_SOFTCAP = 15.0  # logits stay within +-this; None leaves them free
 
 # ---- The batch ----------------------------------------------------------------------------------
 BATCH_TOKENS = by_device(gpu=2**19, cpu=2**10)  # tokens an optimiser step, in equal passes
-DEVICE_BATCH_TOKENS = by_device(gpu=2**18, cpu=2**10)  # tokens a forward pass
+DEVICE_BATCH_TOKENS = by_device(gpu=2**18, cpu=2**10)  # a forward pass; halved till memory suffices
+BYTES_PER_TOKEN = 200_000  # of GPU memory in a pass: 172,000 measured at depth 8, and some slack
 
 # ---- The optimisers: Muon for matrices, AdamW for the rest --------------------------------------
 MATRIX_LR = by_device(gpu=0.04, cpu=0.04)
@@ -181,6 +182,16 @@ def window_block_mask(window: int, length: int, device: str) -> Any:
     return create_block_mask(sees, None, None, length, length, device=device)
 
 
+class Linear(nn.Linear):
+    """A matrix kept in float32 and applied in the number format of what it is given."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight.to(x.dtype))
+
+
 def norm(x: Tensor) -> Tensor:
     """RMSNorm over the last dimension, without weights."""
     return F.rms_norm(x, (x.size(-1),))
@@ -204,15 +215,15 @@ class Attention(nn.Module):
         self.heads = width // self.head_dim
         self.kv_heads = self.heads // config["heads_per_kv_head"]
         kv_width = self.kv_heads * self.head_dim
-        self.query = nn.Linear(width, width, bias=False)
-        self.key = nn.Linear(width, kv_width, bias=False)
-        self.value = nn.Linear(width, kv_width, bias=False)
-        self.out = nn.Linear(width, width, bias=False)
+        self.query = Linear(width, width)
+        self.key = Linear(width, kv_width)
+        self.value = Linear(width, kv_width)
+        self.out = Linear(width, width)
         self.value_embedding: nn.Embedding | None = None
         last = config["depth"] - 1
         if VALUE_EMBEDDINGS and block % 2 == last % 2:
             self.value_embedding = nn.Embedding(config["vocab_size"], kv_width)
-            self.gate = nn.Linear(GATE_CHANNELS, self.kv_heads, bias=False)
+            self.gate = Linear(GATE_CHANNELS, self.kv_heads)
         pattern = config["window_pattern"]
         short = pattern[block % len(pattern)] == "S" and block != last
         self.window = config["sequence_len"] // 2 if short else config["sequence_len"]
@@ -248,8 +259,8 @@ class MLP(nn.Module):
     def __init__(self, config: dict[str, Any]) -> None:
         super().__init__()
         hidden = config["mlp_ratio"] * config["width"]
-        self.up = nn.Linear(config["width"], hidden, bias=False)
-        self.down = nn.Linear(hidden, config["width"], bias=False)
+        self.up = Linear(config["width"], hidden)
+        self.down = Linear(hidden, config["width"])
 
     def forward(self, x: Tensor) -> Tensor:
         return self.down(F.relu(self.up(x)).square())
@@ -283,7 +294,7 @@ class GPT(nn.Module):
         )
         self.embedding = nn.Embedding(vocab_size, width)
         self.blocks = nn.ModuleList(Block(config, block) for block in range(depth))
-        self.unembedding = nn.Linear(width, vocab_size, bias=False)
+        self.unembedding = Linear(width, vocab_size)
         self.residual_scales = nn.Parameter(torch.ones(depth))
         if X0_RESIDUAL:
             self.x0_scales = nn.Parameter(torch.full((depth,), 0.1))
@@ -324,16 +335,15 @@ class GPT(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """Logits (B, T, V) float32 for the token after each of tokens (B, T) int64."""
         dtype = torch.bfloat16 if tokens.is_cuda else torch.float32
-        with torch.autocast(tokens.device.type, dtype=torch.bfloat16, enabled=tokens.is_cuda):
-            length = tokens.size(1)
-            cos, sin = self.cos[:length].to(dtype), self.sin[:length].to(dtype)
-            x = x0 = norm(self.embedding(tokens).to(dtype))
-            for i, block in enumerate(self.blocks):
-                x = self.residual_scales[i].to(dtype) * x
-                if X0_RESIDUAL:
-                    x = x + self.x0_scales[i].to(dtype) * x0
-                x = block(x, tokens, cos, sin)
-            logits = self.unembedding(norm(x)).float()
+        length = tokens.size(1)
+        cos, sin = self.cos[:length].to(dtype), self.sin[:length].to(dtype)
+        x = x0 = norm(self.embedding(tokens).to(dtype))
+        for i, block in enumerate(self.blocks):
+            x = self.residual_scales[i].to(dtype) * x
+            if X0_RESIDUAL:
+                x = x + self.x0_scales[i].to(dtype) * x0
+            x = block(x, tokens, cos, sin)
+        logits = self.unembedding(norm(x)).float()
         if LOGIT_SOFTCAP is not None:
             logits = LOGIT_SOFTCAP * torch.tanh(logits / LOGIT_SOFTCAP)
         return logits
@@ -506,6 +516,13 @@ def check_loss(loss: float, step: int) -> None:
         raise SystemExit(f"diverged: the loss is {loss} at step {step}, the limit is {limit:.1f}")
 
 
+def tokens_that_fit(tokens: int, memory_bytes: int | None) -> int:
+    """The largest half, quarter, ... of `tokens` for which the GPU has memory; all on a CPU."""
+    while memory_bytes is not None and tokens * BYTES_PER_TOKEN > memory_bytes:
+        tokens //= 2
+    return tokens
+
+
 class Trainer:
     """A model, its optimiser, and the step that joins them."""
 
@@ -513,7 +530,10 @@ class Trainer:
         self.model = model
         self.optimiser = Optimiser(model)
         self.loss = torch.compile(model.loss, dynamic=False) if COMPILE else model.loss
-        self.rows = max(1, DEVICE_BATCH_TOKENS // prepare.SEQUENCE_LEN)
+        on_gpu = prepare.DEVICE == "cuda"
+        memory_bytes = torch.cuda.get_device_properties(0).total_memory if on_gpu else None
+        pass_tokens = tokens_that_fit(DEVICE_BATCH_TOKENS, memory_bytes)
+        self.rows = max(1, pass_tokens // prepare.SEQUENCE_LEN)
         self.passes = max(1, BATCH_TOKENS // (self.rows * prepare.SEQUENCE_LEN))
         self.tokens_per_step = self.passes * self.rows * prepare.SEQUENCE_LEN
 

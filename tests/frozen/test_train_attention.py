@@ -87,7 +87,8 @@ class StandInKernel:
         causal: bool = False,
         window_size: tuple[int, int] = (-1, -1),
     ) -> Any:
-        assert causal and softmax_scale is None
+        assert causal
+        assert softmax_scale is None
         left, right = window_size
         assert right == 0
         self.windows.append(window_size)
@@ -152,7 +153,7 @@ def test_rotary_is_multiplication_by_a_unit_complex_number() -> None:
 
 
 def test_rotated_products_depend_on_the_distance_alone() -> None:
-    """This is what makes the embedding relative: the same pair further on attends the same."""
+    """The embedding is relative: the same pair, further on, attends the same."""
     model = seed.build_model(train_file.config())
     q, k = torch.randn(2, 16)
     turned_q = seed.rotate(q.expand(1, 32, 1, 16), model.cos, model.sin)[0, :, 0]
@@ -168,7 +169,7 @@ def test_queries_and_keys_have_unit_rms() -> None:
     seen: list[Tensor] = []
     module = train_file.load()
 
-    def spy(q: Tensor, k: Tensor, v: Tensor, window: int) -> Tensor:
+    def spy(q: Tensor, k: Tensor, *_: Any) -> Tensor:
         seen.extend((q, k))
         return q
 
@@ -185,7 +186,7 @@ def test_value_embedding_is_added_to_the_values_through_its_gate() -> None:
     seen: list[Tensor] = []
     module = train_file.load()
 
-    def spy(q: Tensor, k: Tensor, v: Tensor, window: int) -> Tensor:
+    def spy(q: Tensor, _: Tensor, v: Tensor, *__: Any) -> Tensor:
         seen.append(v)
         return q
 

@@ -10,7 +10,6 @@ import sys
 
 import pytest
 import torch
-import torch.nn.functional as F
 import train_file
 from torch import Tensor, nn
 
@@ -85,7 +84,7 @@ def test_logits_stay_within_the_soft_cap() -> None:
 
 
 def test_soft_cap_follows_the_formula() -> None:
-    """cap * tanh(z / cap), of the plain logits z."""
+    """Of plain logits z it gives cap * tanh(z / cap)."""
     config = train_file.config()
     model = stirred(config)
     tokens = torch.randint(64, (2, 32))
@@ -106,7 +105,7 @@ def test_the_whole_forward_pass_is_the_published_flow() -> None:
     def rms(x: Tensor) -> Tensor:
         return x / (x.square().mean(-1, keepdim=True) + torch.finfo(x.dtype).eps).sqrt()
 
-    x = x0 = rms(F.embedding(tokens, model.embedding.weight))
+    x = x0 = rms(model.embedding.weight[tokens])
     for i, block in enumerate(model.blocks):
         x = model.residual_scales[i] * x + model.x0_scales[i] * x0
         x = x + block.attention(rms(x), tokens, model.cos, model.sin)

@@ -120,6 +120,22 @@ def test_flops_count_matrices_and_attention_but_no_look_ups() -> None:
     assert model.flops_per_token() == 6 * matrices + 12 * attended
 
 
+@pytest.mark.parametrize(
+    ("memory_gb", "tokens"),
+    [
+        pytest.param(None, 2**18, id="cpu"),
+        pytest.param(80, 2**18, id="h100"),
+        pytest.param(40, 2**17, id="a100-40"),
+        pytest.param(24, 2**16, id="3090"),
+        pytest.param(10, 2**15, id="3080"),
+    ],
+)
+def test_a_smaller_gpu_takes_smaller_passes(memory_gb: int | None, tokens: int) -> None:
+    """The baseline has to run on any card; the step stays the same, in more passes."""
+    memory_bytes = None if memory_gb is None else memory_gb * 10**9
+    assert seed.tokens_that_fit(2**18, memory_bytes) == tokens
+
+
 RUN = """
 import runpy, sys
 from harness import prepare
