@@ -171,9 +171,8 @@ class Screen:
         )
         try:
             live.start()
-            self.console.show_cursor(
-                True
-            )  # Live hides it; a killed process could not bring it back
+            # Live hides the cursor, and a killed process could not bring it back.
+            self.console.show_cursor(True)
             while not self._closing.wait(REFRESH_S):
                 self._flush()
                 live.refresh()
