@@ -17,6 +17,7 @@ import hashlib
 import math
 import os
 import queue
+import shutil
 import socket
 import threading
 import time
@@ -138,7 +139,9 @@ class Gate:
     ) -> Iterator[Gate]:
         """Listen for one container. `shards` are linked into `window` when the gate opens."""
         for folder in (window, checkpoint):
-            folder.mkdir(parents=True, exist_ok=True)
+            # A killed night leaves its links behind, and an open window would be a head start.
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
             folder.chmod(0o755)
         with listening(socket_path) as listener:
             gate = cls(listener, shards=shards, window=window, checkpoint=checkpoint, cap=cap)

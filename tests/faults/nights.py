@@ -113,7 +113,9 @@ class Nightly:
         for night in self.started:
             if night.poll() is None:
                 night.send_signal(signal.SIGKILL)
-                night.communicate()
+                night.wait()
+            if night.stdout is not None:
+                night.stdout.close()
         client = docker.from_env()
         for name in self.containers():
             client.containers.get(name).remove(force=True)

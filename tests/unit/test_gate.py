@@ -218,3 +218,19 @@ def test_a_long_path_is_no_obstacle(tmp_path: Path, shards: Path) -> None:
     ):
         assert (deep / "gate.sock").is_socket()
     assert not (deep / "gate.sock").exists()
+
+
+def test_what_a_killed_night_left_in_the_window_is_gone(tmp_path: Path, shards: Path) -> None:
+    """Data that is there before the gate opens would be training time that nobody counts."""
+    for place in ("window", "checkpoint"):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "rows-128.npy").write_bytes(b"left")
+    with Gate.open(
+        tmp_path / "gate.sock",
+        shards=shards,
+        window=tmp_path / "window",
+        checkpoint=tmp_path / "checkpoint",
+        cap=CAP,
+    ):
+        assert list((tmp_path / "window").iterdir()) == []
+        assert list((tmp_path / "checkpoint").iterdir()) == []
