@@ -11,6 +11,7 @@ from lab.experiment import Night, conclude, run_experiment
 from lab.interrupts import Interrupts
 from lab.ledger import Record
 from lab.overnight import describe_campaign, read_text
+from lab.progress import Plotter
 from lab.screen import open_screen
 from lab.settings import Settings
 from lab.setup import Say, set_up
@@ -35,8 +36,8 @@ def run_by_hand(settings: Settings, file: Path, say: Say) -> Record:
             describe_campaign(settings, ready, tag=tag, agent=AGENT, seed_train_py=seed_train_py),
             seed_train_py=seed_train_py,
         ) as campaign,
-        open_screen(campaign.folder / "events.jsonl") as screen,
         Interrupts(campaign.folder) as interrupts,
+        open_screen(campaign.folder / "events.jsonl") as screen,
     ):
         night = Night(
             settings=settings,
@@ -45,7 +46,7 @@ def run_by_hand(settings: Settings, file: Path, say: Say) -> Record:
             program=program,
             screen=screen,
             interrupts=interrupts,
-            deadline=None,
+            plotter=Plotter(campaign.folder),
         )
         proposal = Proposal(
             title=file.name, hypothesis="Run by hand.", train_py=train_py, agent=AGENT

@@ -9,8 +9,6 @@ Never   chooses what to try
 from __future__ import annotations
 
 import hashlib
-import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,6 +19,7 @@ from lab.contract import ContractBroken, check
 from lab.interrupts import Interrupts
 from lab.ledger import Record
 from lab.outcome import Status
+from lab.progress import Plotter
 from lab.results import write_results
 from lab.screen import Screen
 from lab.settings import Settings
@@ -40,7 +39,9 @@ class Night:
     program: str
     screen: Screen
     interrupts: Interrupts
-    deadline: float | None  # host monotonic clock
+    plotter: Plotter
+    deadline: float | None = None  # host monotonic clock
+    planned: int | None = None  # experiments in the ledger when a limit by count is reached
 
     def seconds_left(self) -> float | None:
         return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
@@ -74,7 +75,7 @@ class Night:
                 best_bpb=best.val_bpb if best else None,
                 noise_sd_bpb=noise.sd_bpb if noise else None,
                 experiments_done=len(ledger.records),
-                experiments_limit=self.settings.experiments,
+                experiments_limit=self.planned,
                 kept=sum(record.verdict.keep for record in ledger.records),
                 seconds_left=self.seconds_left(),
                 results=tuple(result_of(record) for record in ledger.records[-LAST_RESULTS:]),
@@ -168,7 +169,7 @@ def run_experiment(night: Night, pending: Pending) -> Record:
 def conclude(night: Night) -> None:
     """Leave the derived files as the ledger is."""
     write_results(night.campaign.folder, night.campaign.ledger.records)
-    _draw_progress(night.campaign)
+    night.plotter.close()
 
 
 def _commit(campaign: Campaign, pending: Pending) -> Candidate:
@@ -232,19 +233,7 @@ def _show(night: Night, record: Record) -> None:
     )
     night.show_standing()
     if record.verdict.keep:
-        _draw_progress(night.campaign)
-
-
-def _draw_progress(campaign: Campaign) -> None:
-    """In a process of its own: matplotlib would double the controller's memory for the whole night."""
-    subprocess.run(
-        [sys.executable, "-m", "lab.progress", str(campaign.folder)],
-        check=False,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        timeout=120,
-    )
+        night.plotter.redraw()
 
 
 def _now() -> str:

@@ -26,6 +26,7 @@ from lab.history import write_brief
 from lab.interrupts import Interrupts
 from lab.ledger import Record
 from lab.outcome import Status, StopNow
+from lab.progress import Plotter
 from lab.recovery import wait_for_engine
 from lab.screen import open_screen
 from lab.settings import Settings
@@ -61,8 +62,8 @@ def overnight(settings: Settings, say: Say) -> Night:
             describe_campaign(settings, ready, tag=tag, agent=agent.name, seed_train_py=seed_train_py),
             seed_train_py=seed_train_py,
         ) as campaign,
-        open_screen(campaign.folder / "events.jsonl") as screen,
         Interrupts(campaign.folder) as interrupts,
+        open_screen(campaign.folder / "events.jsonl") as screen,
     ):
         limits = Limits(
             deadline=time.monotonic() + settings.hours * 3600 if settings.hours else None,
@@ -75,7 +76,9 @@ def overnight(settings: Settings, say: Say) -> Night:
             program=program,
             screen=screen,
             interrupts=interrupts,
+            plotter=Plotter(campaign.folder),
             deadline=limits.deadline,
+            planned=_planned(campaign, limits),
         )
         research(night, agent, limits)
         return night
@@ -146,6 +149,14 @@ def _why_stop(night: Night, limits: Limits, first: int) -> str | None:
         if len(night.campaign.ledger.baselines()) >= night.campaign.facts.noise_runs:
             return f"{limits.candidates} experiments are done"
     return None
+
+
+def _planned(campaign: Campaign, limits: Limits) -> int | None:
+    """How many experiments the ledger will hold when the limit by count is reached."""
+    if limits.candidates is None:
+        return None
+    missing = campaign.facts.noise_runs - len(campaign.ledger.baselines())
+    return len(campaign.ledger.records) + max(0, missing) + limits.candidates
 
 
 def _react(night: Night, record: Record) -> None:
