@@ -155,7 +155,9 @@ def _check_main_block(tree: ast.Module) -> ast.If:
 
 
 def _is_main_test(test: ast.expr) -> bool:
-    if not (isinstance(test, ast.Compare) and len(test.ops) == 1 and isinstance(test.ops[0], ast.Eq)):
+    if not (
+        isinstance(test, ast.Compare) and len(test.ops) == 1 and isinstance(test.ops[0], ast.Eq)
+    ):
         return False
     sides = (test.left, test.comparators[0])
     named = any(isinstance(side, ast.Name) and side.id == "__name__" for side in sides)

@@ -27,4 +27,6 @@ def agent_line(settings: Settings) -> str:
         case "offline":
             return "agent: offline, a seeded catalogue of mutations; no key, no network"
         case "auto":
-            return "agent: offline (no model-driven agent is set up), a seeded catalogue of mutations"
+            return (
+                "agent: offline (no model-driven agent is set up), a seeded catalogue of mutations"
+            )

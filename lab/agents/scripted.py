@@ -133,7 +133,9 @@ def _read_reply(path: Path) -> Reply:
     try:
         # Bytes that are not UTF-8 go through as they are: refusing them is the contract's work.
         text = path.read_bytes().decode("utf-8", "surrogateescape")
-        title = re.sub(r"^\d+[-_ ]*", "", path.stem).replace("-", " ").replace("_", " ") or path.stem
+        title = (
+            re.sub(r"^\d+[-_ ]*", "", path.stem).replace("-", " ").replace("_", " ") or path.stem
+        )
         if path.suffix == ".py":
             note = path.with_suffix(".md")
             hypothesis = note.read_text(encoding="utf-8").strip() if note.is_file() else "scripted"

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from lab.agents import NoMoreIdeas, Proposal
 from lab.agents.offline import OfflineAgent, every_mutation
+from lab.agents.offline.agent import MOVES
 from lab.agents.offline.dials import DIALS
-from lab.agents.offline.ideas import Dial
-from lab.agents.offline.switches import SWITCHES
+from lab.agents.offline.ideas import Dial, Switch
 from lab.contract import check
 from lab.errors import AgentError
 from lab.prompt import Brief, Past
@@ -106,8 +106,8 @@ def test_every_mutation_of_the_seed_is_another_file_that_keeps_the_contract(prof
     assert len(set(made.values())) == len(made)
 
 
-@pytest.mark.parametrize("move", [*DIALS, *SWITCHES], ids=lambda move: move.move)
-def test_every_entry_of_the_catalogue_fits_the_seed_somewhere(move: Dial) -> None:
+@pytest.mark.parametrize("move", list(MOVES), ids=lambda move: move.move)
+def test_every_entry_of_the_catalogue_fits_the_seed_somewhere(move: Dial | Switch) -> None:
     """An edit that no longer fits the seed is dead weight that nobody would notice."""
     made = {name.partition("=")[0] for profile in ("gpu", "cpu") for name in mutations(profile)}
     assert move.move in made
@@ -122,8 +122,7 @@ def test_a_dial_leaves_the_other_device_alone(profile: str) -> None:
         return [
             ast.unparse(keyword.value)
             for node in ast.walk(ast.parse(train_py))
-            if isinstance(node, ast.Call)
-            and getattr(node.func, "id", "") == "by_device"
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "by_device"
             for keyword in node.keywords
             if keyword.arg == other
         ]
@@ -249,7 +248,9 @@ def rates_after(history: tuple[Past, ...], train_py: str, draws: int = 80) -> li
         OfflineAgent(seed=seed).propose(brief_of(history, train_py=train_py)).title
         for seed in range(draws)
     ]
-    return [float(t.rsplit(" ", 1)[1]) for t in titles if t.startswith("MATRIX_LR") and ";" not in t]
+    return [
+        float(t.rsplit(" ", 1)[1]) for t in titles if t.startswith("MATRIX_LR") and ";" not in t
+    ]
 
 
 def test_a_success_is_followed_in_its_direction() -> None:
@@ -294,7 +295,8 @@ def test_two_near_misses_from_different_places_are_combined() -> None:
     }
     assert together
     for title, train_py in together.items():
-        assert first.title in title and second.title in title
+        assert first.title in title
+        assert second.title in title
         assert "cpu=0.06" in train_py
     # And a combination that was measured is not measured again.
     [title] = together
@@ -312,10 +314,18 @@ def test_two_near_misses_from_different_places_are_combined() -> None:
 def test_facts_of_another_agent_or_spoiled_ones_are_passed_over() -> None:
     """A campaign may change its agent in the middle; a ledger is read, not trusted."""
     first = OfflineAgent(seed=1).propose(brief_of())
-    for facts in ({}, {"moves": "{"}, {"moves": "[1]"}, {"moves": '[{"move": 1}]'}, {"moves": "null"}):
-        stranger = past_of(Proposal(
-            title="", hypothesis="", train_py="", agent="other", facts=facts
-        ), 0, gain=-0.01)
+    for facts in (
+        {},
+        {"moves": "{"},
+        {"moves": "[1]"},
+        {"moves": '[{"move": 1}]'},
+        {"moves": "null"},
+    ):
+        stranger = past_of(
+            Proposal(title="", hypothesis="", train_py="", agent="other", facts=facts),
+            0,
+            gain=-0.01,
+        )
         proposal = OfflineAgent(seed=1).propose(brief_of((stranger,)))
         assert proposal.train_py != SMALL
     assert first.facts.keys() == {"moves", "parent", "file"}

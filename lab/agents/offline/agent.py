@@ -18,12 +18,15 @@ import libcst as cst
 from harness.profiles import PROFILES
 from lab.agents import NoMoreIdeas, Proposal
 from lab.agents.offline.dials import DIALS
-from lab.agents.offline.ideas import Idea, Seen, see
+from lab.agents.offline.ideas import Dial, Idea, Seen, Switch, see
 from lab.agents.offline.memory import Memory, Part, Try, facts_of, fingerprint
-from lab.agents.offline.rewriting import DoesNotFit, is_python
-from lab.agents.offline.switches import SWITCHES
+from lab.agents.offline.model_switches import MODEL_SWITCHES
+from lab.agents.offline.rewriting import DoesNotFit, is_python, source_of
+from lab.agents.offline.training_switches import TRAINING_SWITCHES
 from lab.errors import AgentError
 from lab.prompt import Brief
+
+MOVES: tuple[Dial | Switch, ...] = (*DIALS, *MODEL_SWITCHES, *TRAINING_SWITCHES)
 
 # 1 would draw ideas in proportion to their weight; more leans towards the heavier ones.
 EAGERNESS = 1.5
@@ -100,7 +103,7 @@ def _look(train_py: str, profile: str) -> Seen:
 
 
 def _ideas(seen: Seen) -> Iterator[Idea]:
-    for move in (*DIALS, *SWITCHES):
+    for move in MOVES:
         yield from move.ideas(seen)
 
 
@@ -136,14 +139,14 @@ def _apply(
 ) -> tuple[str, list[Idea]] | None:
     """The file with every part applied, each to what the one before left; None when one does not fit."""
     done: list[Idea] = []
-    text = seen.module.code
+    text = source_of(seen.module)
     for key in parts:
         here = seen if not done else _look(text, profile)
         idea = next((idea for idea in _ideas(here) if idea.key == key), None)
         if idea is None:
             return None
         try:
-            changed = idea.apply(here).code
+            changed = source_of(idea.apply(here))
         except DoesNotFit:
             return None
         if changed == text or not is_python(changed):

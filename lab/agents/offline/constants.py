@@ -72,8 +72,8 @@ def evaluate(node: cst.BaseExpression) -> Value:
 
 def _fold(node: ast.expr) -> Value:
     match node:
-        case ast.Constant(value=int() | float() | str() | bool() | None):
-            return node.value  # type: ignore[return-value]  # the pattern has just checked it
+        case ast.Constant(value=int() | float() | str() | bool() | None as value):
+            return value
         case ast.Tuple(elts=items):
             return tuple(_fold(item) for item in items)
         case ast.UnaryOp(op=ast.USub(), operand=operand):
@@ -88,7 +88,7 @@ def _fold(node: ast.expr) -> Value:
             return _number(left) / _number(right)
         case ast.BinOp(left=left, op=ast.Pow(), right=ast.Constant(value=int() as power)):
             if abs(power) <= 64:
-                return _number(left) ** power  # type: ignore[no-any-return]  # int ** int is typed Any
+                return _number(left) ** power
     raise NotAConstant(ast.unparse(node))
 
 

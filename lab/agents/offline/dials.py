@@ -71,7 +71,9 @@ DIALS: tuple[Dial, ...] = (
         move="width",
         constant="WIDTH",
         family="shape",
-        ladder=Grid(rungs=(32, 64, 96, 128, 160, 192, 256, 320, 384, 448, 512, 576, 640, 768, 896, 1024)),
+        ladder=Grid(
+            rungs=(32, 64, 96, 128, 160, 192, 256, 320, 384, 448, 512, 576, 640, 768, 896, 1024)
+        ),
         up="A wider stream learns more from each token, and large matrices run nearer to the peak.",
         down="A narrower stream makes each step cheaper, so that more tokens are seen.",
         gpu=(3.0, 1.5),

@@ -1,7 +1,7 @@
 """What the catalogue is made of: an idea is one change of train.py that a researcher would sign.
 
-    Dial     a hyperparameter that can be turned: gives several ideas, up and down, from where it stands
-    Switch   an edit of the code: gives one idea
+Dial     a hyperparameter that can be turned: gives several ideas, up and down, from where it stands
+Switch   an edit of the code: gives one idea
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Idea:
 class Ladder(Protocol):
     """The rungs around a value, as (value, direction, size)."""
 
-    def around(self, value: Value, seen: Seen) -> Iterator[tuple[Value, int, str]]: ...
+    def around(self, value: Value, seen: Seen, /) -> Iterator[tuple[Value, int, str]]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +70,7 @@ class Scale:
     high: float
     whole: bool = False  # only whole numbers, full and bold steps
 
-    def around(self, value: Value, seen: Seen) -> Iterator[tuple[Value, int, str]]:
+    def around(self, value: Value, _seen: Seen) -> Iterator[tuple[Value, int, str]]:
         if not _is_number(value) or value <= 0:
             return
         for size, power in (("full", 1.0), ("half", 0.5), ("bold", 2.0)):
@@ -88,7 +88,7 @@ class Tail:
     low: float = 0.5
     high: float = 0.999
 
-    def around(self, value: Value, seen: Seen) -> Iterator[tuple[Value, int, str]]:
+    def around(self, value: Value, _seen: Seen) -> Iterator[tuple[Value, int, str]]:
         if not _is_number(value) or not 0 < value < 1:
             return
         for size, power in (("full", 1.0), ("half", 0.5), ("bold", 2.0)):
@@ -104,7 +104,7 @@ class Grid:
 
     rungs: tuple[int | float, ...]
 
-    def around(self, value: Value, seen: Seen) -> Iterator[tuple[Value, int, str]]:
+    def around(self, value: Value, _seen: Seen) -> Iterator[tuple[Value, int, str]]:
         if not _is_number(value):
             return
         above = [rung for rung in self.rungs if rung > value]
@@ -126,7 +126,9 @@ class Windows:
             return
         here = _blocks(value, depth)
         reached = {here}
-        for pattern in sorted(self.patterns, key=lambda p: abs(_reach(_blocks(p, depth)) - _reach(here))):
+        for pattern in sorted(
+            self.patterns, key=lambda p: abs(_reach(_blocks(p, depth)) - _reach(here))
+        ):
             blocks = _blocks(pattern, depth)
             if blocks not in reached:
                 reached.add(blocks)
@@ -154,7 +156,9 @@ class Dial:
     down: str  # why less might help
     gpu: tuple[float, float]  # prior weight of up and down
     cpu: tuple[float, float]
-    along: Callable[[Seen, Value], dict[str, Value]] | None = None  # other constants that must follow
+    along: Callable[[Seen, Value], dict[str, Value]] | None = (
+        None  # other constants that must follow
+    )
 
     def ideas(self, seen: Seen) -> Iterator[Idea]:
         """Every turn of the dial that leaves a model which can be built."""

@@ -65,7 +65,7 @@ class Memory:
     """The history, arranged by the questions that are asked of it."""
 
     def __init__(self, brief: Brief) -> None:
-        noise = brief.noise_bpb if brief.noise_bpb else USUAL_NOISE_BPB
+        noise = brief.noise_bpb or USUAL_NOISE_BPB
         self._margin = 2 * noise
         self.files = _files(brief.history) | {fingerprint(brief.train_py)}
         self._tries = [found for past in brief.history if (found := _try(past, noise))]
@@ -99,9 +99,9 @@ class Memory:
                     return f"Experiment {single.number} was kept and a full step from it failed: look between."
                 if part.direction == idea.direction:
                     return f"Experiment {single.number} went this way and was kept: go on."
-            if single.outcome in (Outcome.WORSE, Outcome.MUCH_WORSE) and part.old == idea.old:
-                if part.direction == -idea.direction != 0:
-                    return f"Experiment {single.number} went the other way and lost."
+            lost = single.outcome in (Outcome.WORSE, Outcome.MUCH_WORSE)
+            if lost and part.old == idea.old and part.direction == -idea.direction != 0:
+                return f"Experiment {single.number} went the other way and lost."
         return ""
 
     def near_misses(self) -> list[Try]:
