@@ -212,7 +212,7 @@ def test_an_engine_started_here_outlives_us_and_holds_nothing_of_ours_open(
     pid = int((lonely.state / "dockerd.pid").read_text())
     try:
         log = str(lonely.state / "dockerd.log")
-        streams = [os.readlink(f"/proc/{pid}/fd/{number}") for number in range(3)]
+        streams = [str(Path(f"/proc/{pid}/fd/{number}").readlink()) for number in range(3)]
         assert streams == ["/dev/null", log, log]
         assert os.getsid(pid) != os.getsid(0)
     finally:
