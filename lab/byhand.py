@@ -28,7 +28,7 @@ def run_by_hand(settings: Settings, file: Path, say: Say) -> Record:
     train_py = read_text(file, "the train.py to run")
     program = read_text(settings.program, "the research brief")
     seed_train_py = read_text(settings.train_file, "the seed train.py")
-    tag = settings.tag or f"by-hand-{datetime.now():%m%d-%H%M%S}"
+    tag = settings.tag or f"by-hand-{datetime.now().astimezone():%m%d-%H%M%S}"
     with (
         set_up(settings, campaign=tag, say=say) as ready,
         open_campaign(

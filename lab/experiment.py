@@ -25,7 +25,7 @@ from lab.screen import Screen
 from lab.settings import Settings
 from lab.trial import Bench, Trial, reject, run_trial
 from lab.verdict import Verdict, accept_baseline, decide, refuse
-from lab.view import LAST_RESULTS, Standing, result_of
+from lab.view import standing_of
 from lab.workspace import Candidate
 
 
@@ -64,21 +64,16 @@ class Night:
 
     def show_standing(self) -> None:
         """Tell the screen where the campaign is, between two experiments."""
-        facts, ledger = self.campaign.facts, self.campaign.ledger
-        best, noise = ledger.best(), ledger.noise()
+        facts, records = self.campaign.facts, self.campaign.ledger.records
         self.screen.standing(
-            Standing(
+            standing_of(
+                records,
                 tag=facts.tag,
                 profile=facts.profile,
                 hardware=self.hardware(),
-                baseline_bpb=ledger.baseline_bpb(),
-                best_bpb=best.val_bpb if best else None,
-                noise_sd_bpb=noise.sd_bpb if noise else None,
-                experiments_done=len(ledger.records),
+                experiments_done=len(records),
                 experiments_limit=self.planned,
-                kept=sum(record.verdict.keep for record in ledger.records),
                 seconds_left=self.seconds_left(),
-                results=tuple(result_of(record) for record in ledger.records[-LAST_RESULTS:]),
             )
         )
 

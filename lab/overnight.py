@@ -54,7 +54,7 @@ def overnight(settings: Settings, say: Say) -> Night:
     agent = open_agent(settings)
     program = read_text(settings.program, "the research brief")
     seed_train_py = read_text(settings.train_file, "the seed train.py")
-    tag = settings.tag or new_tag(settings.runs, datetime.now())
+    tag = settings.tag or new_tag(settings.runs, datetime.now().astimezone())
     with (
         set_up(settings, campaign=tag, say=say) as ready,
         open_campaign(
@@ -86,7 +86,7 @@ def overnight(settings: Settings, say: Say) -> Night:
 
 def research(night: Night, agent: Agent, limits: Limits) -> None:
     """The loop. Every turn leaves the campaign as the ledger says, whatever happens in it."""
-    campaign, screen = night.campaign, night.screen
+    campaign = night.campaign
     _say_how_it_begins(night)
     night.bench.engine.reap(campaign=campaign.facts.tag)
     campaign.settle()
@@ -145,9 +145,9 @@ def _why_stop(night: Night, limits: Limits, first: int) -> str | None:
     if limits.deadline is not None and time.monotonic() >= limits.deadline:
         return "the time is up"
     done = [r for r in night.campaign.ledger.records[first:] if r.kind == "candidate"]
-    if limits.candidates is not None and len(done) >= limits.candidates:
-        if len(night.campaign.ledger.baselines()) >= night.campaign.facts.noise_runs:
-            return f"{limits.candidates} experiments are done"
+    baseline_known = len(night.campaign.ledger.baselines()) >= night.campaign.facts.noise_runs
+    if limits.candidates is not None and len(done) >= limits.candidates and baseline_known:
+        return f"{limits.candidates} experiments are done"
     return None
 
 

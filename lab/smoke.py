@@ -28,7 +28,7 @@ def smoke(settings: Settings, say: Say) -> None:
     night = overnight(
         settings.model_copy(
             update={
-                "tag": f"smoke-{datetime.now():%m%d-%H%M%S}",
+                "tag": f"smoke-{datetime.now().astimezone():%m%d-%H%M%S}",
                 "profile": "smoke",
                 "experiments": CANDIDATES,
                 "hours": None,

@@ -1,0 +1,94 @@
+"""What an experiment costs beside its training, and how much of that is the controller's own.
+
+    make bench-overhead
+
+Runs a short night on the `smoke` profile with real containers and reads the figures from its ledger:
+
+    overhead_s          from "create" to "record written", less the training budget; median
+    controller_s        of that: git, the ledger and the engine's calls; median
+    controller_peak_mb  peak memory of a process that did all a controller does, with 1,000 records
+
+Runs on the host.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import statistics
+import tempfile
+from datetime import datetime
+from pathlib import Path
+
+from benchmarks.machine import machine
+from harness.profiles import PROFILES
+from lab.cli import say, settings_of
+from lab.ledger import Ledger, Record
+from lab.overnight import overnight
+from lab.results import write_results
+from tests.unit.nights import make_night
+
+RECORDS = 1000
+
+
+def wall_s(record: Record) -> float:
+    """From the first step of the experiment to its record."""
+    started, finished = map(datetime.fromisoformat, (record.started_at, record.finished_at))
+    return (finished - started).total_seconds()
+
+
+def main() -> None:
+    """Run, read, print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--experiments", type=int, default=3)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        night = overnight(
+            settings_of(
+                profile="smoke",
+                agent="offline",
+                runs=Path(folder),
+                tag="overhead",
+                experiments=arguments.experiments,
+            ),
+            say,
+        )
+        records = [r for r in night.campaign.ledger.records if r.trial.val_bpb is not None]
+        write_results(Path(folder), keep_records(Path(folder) / "long.jsonl"))
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    budget_s = PROFILES["smoke"].train_budget_s
+    rows = [
+        (
+            record.number,
+            wall_s(record) - budget_s,
+            record.trial.training.startup_s or 0.0 if record.trial.training else 0.0,
+            record.trial.measurement.evaluation_s if record.trial.measurement else 0.0,
+            record.controller_s,
+        )
+        for record in records
+    ]
+    print(f"{'experiment':>10} {'overhead':>9} {'start-up':>9} {'scoring':>8} {'controller':>11}")
+    for number, overhead, startup, scoring, controller in rows:
+        print(f"{number:>10} {overhead:>8.2f}s {startup:>8.2f}s {scoring:>7.2f}s {controller:>10.2f}s")
+    result = {
+        "name": "overhead",
+        "machine": machine(),
+        "overhead_s": round(statistics.median(row[1] for row in rows), 2),
+        "controller_s": round(statistics.median(row[4] for row in rows), 3),
+        "controller_peak_mb": round(peak_mb, 1),
+        "records": RECORDS,
+    }
+    print(json.dumps(result))
+
+
+def keep_records(path: Path) -> list[Record]:
+    """A ledger of 1,000 records, written and read as a long campaign's would be."""
+    ledger = Ledger.open(path, anchor="0" * 64)
+    for record in make_night(RECORDS):
+        ledger.append(record)
+    return Ledger.open(path, anchor="0" * 64).records
+
+
+if __name__ == "__main__":
+    main()
