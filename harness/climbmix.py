@@ -4,7 +4,8 @@ Every shard is checked before a word of it is read. Its sha256 is known from the
 they are silent, from the manifest of an earlier download; and the first time, from the hub itself. What
 was learned is written into the manifest and holds from then on.
 
-A download that broke off is taken up where it stopped. HF_ENDPOINT names a mirror.
+A download that broke off is taken up where it stopped, and a finished one is kept for the next time.
+HF_ENDPOINT names a mirror.
 """
 
 from __future__ import annotations
@@ -135,40 +136,61 @@ class Climbmix:
             )
         found = sha256_of(path)
         expected = self._known.setdefault(path.name, found)
-        if found != expected:
-            raise DataError(
-                f"the shard {path.name} is not the one that was pinned.",
-                why=f"its sha256 is {found}, not {expected}; it is cut short or altered.",
-                do=f"delete {path} and try again; if it comes again, ask who serves it.",
-            )
+        if found == expected:
+            return
+        if self._local is None:
+            path.unlink()
+        raise DataError(
+            f"the shard {path.name} is not the one that was pinned.",
+            why=f"its sha256 is {found}, not {expected}; it was cut short or altered.",
+            do="try again; if the same comes again, ask whoever serves it.",
+        )
 
     def _download(self, name: str) -> Path:
-        """Fetch one shard, or take up where an earlier call was cut off."""
-        # The image says "offline" to everything else; this container has a network. Plain HTTP can be
-        # resumed and mirrored by anyone. Both are read when the package is imported, so they come first.
+        """Fetch one shard, or take up where an earlier call was cut off.
+
+        huggingface_hub takes a broken connection up again by itself, but forgets a download whose process
+        ended. So the half that is there lies in a file of ours, and its `http_get` goes on from its end.
+        """
+        whole = self._downloads / name
+        if whole.is_file() and name in self._known:
+            return whole
+        # The image says "offline" to everything else; this container has a network. The package reads
+        # these when it is imported, so they come first.
         os.environ["HF_HUB_OFFLINE"] = "0"
-        os.environ["HF_HUB_DISABLE_XET"] = "1"
+        os.environ["HF_HUB_DISABLE_XET"] = "1"  # plain HTTP can be resumed, and mirrored by anyone
         os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
-        import huggingface_hub
-        from huggingface_hub.errors import HfHubHTTPError
+        from huggingface_hub import get_hf_file_metadata, hf_hub_url
+        from huggingface_hub.file_download import http_get
 
         endpoint = os.environ.get("HF_ENDPOINT") or None
-        place = {"repo_type": "dataset", "revision": self._revision or "main", "endpoint": endpoint}
+        revision = self._revision or "main"
         try:
-            url = huggingface_hub.hf_hub_url(REPOSITORY, name, **place)
-            served = huggingface_hub.get_hf_file_metadata(url, endpoint=endpoint)
+            url = hf_hub_url(
+                REPOSITORY, name, repo_type="dataset", revision=revision, endpoint=endpoint
+            )
+            served = get_hf_file_metadata(url, endpoint=endpoint, retry_on_errors=True)
             if not self._revision and _COMMIT.fullmatch(served.commit_hash or ""):
-                place["revision"] = self._revision = str(served.commit_hash)
+                self._revision = str(served.commit_hash)
             # For a large file the hub's ETag is its sha256.
             if name not in self._known and _SHA256.fullmatch(served.etag or ""):
                 self._known[name] = str(served.etag)
-            return Path(
-                huggingface_hub.hf_hub_download(REPOSITORY, name, local_dir=self._downloads, **place)
-            )
-        except (OSError, HfHubHTTPError, huggingface_hub.errors.LocalEntryNotFoundError) as error:
+            if not whole.is_file():
+                self._downloads.mkdir(parents=True, exist_ok=True)
+                part = whole.with_suffix(".part")
+                with part.open("ab") as file:
+                    if served.size is not None and file.tell() > served.size:
+                        file.truncate(0)
+                        file.seek(0)
+                    here = file.tell()
+                    http_get(served.location, file, resume_size=here, expected_size=served.size)
+                part.rename(whole)
+            return whole
+        # Everything: what the client raises is what its transport raises, and that has changed before.
+        except Exception as error:
             raise DataError(
                 f"the shard {name} could not be downloaded.",
-                why=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
+                why=f"{type(error).__name__}: {(str(error) or 'no reason given').splitlines()[0]}",
                 do="try again, it goes on where it stopped; set HF_ENDPOINT to a mirror; or give --parquet.",
             ) from error
 
