@@ -429,7 +429,7 @@ STAGES = {
 
 def _follow(lines: Iterator[dict[str, Any]], log: IO[str], say: Say) -> str | None:
     """Write the build's output down as it comes; what went wrong, None when nothing did."""
-    tail = ""
+    tail, stage = "", ""
     for line in lines:
         text = str(line.get("stream") or line.get("error") or "")
         log.write(text if text.endswith("\n") or not text else text + "\n")
@@ -438,8 +438,9 @@ def _follow(lines: Iterator[dict[str, Any]], log: IO[str], say: Say) -> str | No
             return f"{text.strip()} (before that: {tail})" if tail else text.strip()
         if text.startswith("Step ") and " FROM " in text:
             stage = text.rpartition(" ")[2].strip()
-            if stage in STAGES:
-                say(f"  {STAGES[stage]}")
+        elif text.startswith(" ---> Running in") and stage in STAGES:
+            say(f"  {STAGES[stage]}")  # only now: a step that the builder remembers takes no time
+            stage = ""
         elif text.strip() and not text.startswith((" --->", "Removing intermediate")):
             tail = text.strip().splitlines()[-1]
     return None
