@@ -22,8 +22,8 @@ import torch
 
 from benchmarks.machine import machine
 from benchmarks.plain_packing import plain_rows
-from harness.loader import row_batches, rows_file, tensor_batches
-from harness.packing import DocumentStore, pack
+from harness.loader import row_batches, tensor_batches
+from harness.packing import DocumentStore, pack, rows_file
 from harness.shards import write_rows
 
 BATCH_ROWS = 128

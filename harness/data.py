@@ -27,9 +27,8 @@ import tiktoken
 from harness.books import Books
 from harness.climbmix import TRAIN_SHARDS, Climbmix, read_pins
 from harness.errors import DataError
-from harness.loader import rows_file
 from harness.datafolder import PARTS, altered_files, publish, read_manifest, sha256_of
-from harness.packing import DocumentStore
+from harness.packing import DocumentStore, rows_file
 from harness.profiles import PROFILES, Profile
 from harness.shards import Text, write_rows, write_tokens
 from harness.tokenizer import (

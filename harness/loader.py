@@ -18,15 +18,10 @@ import numpy as np
 import torch
 
 from harness.errors import DataError
-from harness.packing import DocumentStore, Rows, pack
+from harness.packing import DocumentStore, Rows, pack, rows_file
 
 # Rows packed at a time when T is not the profile's: enough to forget the cost of a call, still small.
 PACKED_AT_ONCE = 256
-
-
-def rows_file(folder: Path, sequence_len: int) -> Path:
-    """Where the rows of T+1 tokens lie, once packed."""
-    return folder / f"rows-{sequence_len}.npy"
 
 
 def open_rows(path: Path, sequence_len: int) -> Rows:

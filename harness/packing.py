@@ -93,6 +93,11 @@ class DocumentStore:
         return cls.of(shards, starts)
 
 
+def rows_file(folder: Path, sequence_len: int) -> Path:
+    """Where the rows of T+1 tokens lie, once packed."""
+    return folder / f"rows-{sequence_len}.npy"
+
+
 def pack(
     documents: DocumentStore, order: Integers, row_len: int, *, rows_at_once: int
 ) -> Iterator[Rows]:

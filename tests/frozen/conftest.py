@@ -46,10 +46,12 @@ def made_up_text(seed: int, words: int) -> str:
     return " ".join(parts)
 
 
-def write_made_up_corpus(folder: Path, *, sections: int = 40, words: int = 150) -> Path:
+def write_made_up_corpus(
+    folder: Path, *, sections: int = 40, words: int = 150, files: tuple[str, ...] = FILES
+) -> Path:
     """A corpus folder in the form that harness.corpus writes, no two sections alike."""
     folder.mkdir(parents=True, exist_ok=True)
-    for book, file in enumerate(FILES):
+    for book, file in enumerate(files):
         text = "".join(
             f"\f{file[:4]} {number}\n{made_up_text(1000 * book + number, words)}\n"
             for number in range(sections)

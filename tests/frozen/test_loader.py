@@ -11,8 +11,8 @@ import pytest
 import torch
 from harness import loader
 from harness.errors import DataError
-from harness.loader import row_batches, rows_file, tensor_batches
-from harness.packing import Rows
+from harness.loader import row_batches, tensor_batches
+from harness.packing import Rows, rows_file
 
 T = 16
 ROWS = 50
