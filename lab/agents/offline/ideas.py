@@ -6,6 +6,7 @@ Switch   an edit of the code: gives one idea
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -227,13 +228,19 @@ def see(train_py: str, *, device: str, sequence_len: int) -> Seen:
     Raises:
         cst.ParserSyntaxError: it is not Python.
     """
-    module = cst.parse_module(train_py)
+    module = _parse(train_py)
     return Seen(
         module=module,
         constants=read_constants(module, device),
         device=device,
         sequence_len=sequence_len,
     )
+
+
+@functools.lru_cache(maxsize=2)
+def _parse(train_py: str) -> cst.Module:
+    """The best file stays the same for many experiments, and a tree never changes."""
+    return cst.parse_module(train_py)
 
 
 def fits(seen: Seen, changes: Mapping[str, Value]) -> bool:

@@ -8,6 +8,7 @@ Never   remembers anything itself: the same history always gives the same answer
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections import Counter
@@ -71,9 +72,12 @@ class Memory:
         self._tries = [found for past in brief.history if (found := _try(past, noise))]
         self._combined = {frozenset(part.key for part in t.parts) for t in self._tries}
         self._by_move: dict[str, list[Try]] = {}
-        for single in self._tries:
-            if len(single.parts) == 1:
-                self._by_move.setdefault(single.parts[0].move, []).append(single)
+        for made in self._tries:
+            # Of a combination that was kept every part now stands in the file; of one that failed none is to blame.
+            if len(made.parts) == 1 or made.outcome is Outcome.KEPT:
+                for part in made.parts:
+                    single = dataclasses.replace(made, parts=(part,))
+                    self._by_move.setdefault(part.move, []).append(single)
 
     def tried(self, idea: Idea) -> bool:
         """Whether this value was already measured, or failed, or is where the dial once stood."""
