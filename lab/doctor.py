@@ -25,7 +25,7 @@ from lab.errors import LabError
 from lab.fingerprint import Gpu, list_gpus
 from lab.host import Host, look_at_host
 from lab.image import Image, Variant, find_image, verify_image
-from lab.pins import read_pins
+from lab.image.pins import read_pins
 from lab.preparation import is_prepared
 from lab.settings import Settings, profile_of
 from lab.setup import variant_of

@@ -14,7 +14,9 @@ from harness import wire
 from harness.profiles import GIB, MIB
 from lab.container import Engine
 from lab.errors import ImageError
-from lab.image import FROZEN_HARNESS, HARNESS, Image, Target, ensure_image, find_image, verify_image
+from lab.image import Image, Target, ensure_image, find_image, verify_image
+from lab.image.check import FROZEN_HARNESS
+from lab.image.found import HARNESS
 from lab.sandbox import SealedSpec
 from lab.settings import Settings, read_settings
 from lab.setup import Ready
@@ -176,7 +178,7 @@ def test_an_image_of_another_harness_is_not_found(
     """After a change in harness/ the lab builds again; it never runs yesterday's judge."""
     image, engine = built
     assert find_image(engine, settings, "cpu", image.target) == image  # type: ignore[arg-type]
-    monkeypatch.setattr("lab.image.HARNESS", HARNESS.parent / "lab")
+    monkeypatch.setattr("lab.image.found.HARNESS", HARNESS.parent / "lab")
     assert find_image(engine, settings, "cpu", image.target) is None  # type: ignore[arg-type]
 
 

@@ -10,13 +10,15 @@ from pathlib import Path
 import pytest
 
 from harness.manifest import manifest_bytes, manifest_sha256
-from lab import image as image_module
-from lab import wheelhouse
 from lab.errors import ImageError
-from lab.image import Image, _follow, _inputs, _local_kernels, _write_context
-from lab.pins import read_pins
+from lab.image import Image, context, found, wheelhouse
+from lab.image.base import SOURCE_DATE_EPOCH
+from lab.image.build import _follow
+from lab.image.context import local_kernels, write_context
+from lab.image.found import IMAGES, inputs_of
+from lab.image.pins import read_pins
+from lab.image.wheelhouse import COMPLETE, choose_lock, download_wheels
 from lab.settings import read_settings
-from lab.wheelhouse import COMPLETE, IMAGES, choose_lock, download_wheels
 
 LOCKED = re.compile(r"^(?P<name>[a-z0-9._-]+)==(?P<version>\S+) \\$", re.MULTILINE | re.IGNORECASE)
 
@@ -66,19 +68,19 @@ def test_both_variants_hold_the_same_versions_of_everything_but_torch() -> None:
         pytest.param({"lock": "cuda.lock"}, id="lock"),
     ],
 )
-def test_whatever_changes_what_is_inside_changes_the_inputs(changes: dict[str, str]) -> None:
+def test_whatever_changes_what_is_inside_changes_theinputs_of(changes: dict[str, str]) -> None:
     """Two different images under one name would make two nights look comparable."""
-    assert _inputs(an_image(**changes)) != _inputs(an_image())
+    assert inputs_of(an_image(**changes)) != inputs_of(an_image())
 
 
-def test_a_changed_harness_changes_the_inputs(
+def test_a_changed_harness_changes_theinputs_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The judge is in there: a lab that went on with yesterday's would score by other rules."""
-    before = _inputs(an_image())
+    before = inputs_of(an_image())
     (tmp_path / "judge.py").write_text("score = 0\n")
-    monkeypatch.setattr(image_module, "HARNESS", tmp_path)
-    assert _inputs(an_image()) != before
+    monkeypatch.setattr(found, "HARNESS", tmp_path)
+    assert inputs_of(an_image()) != before
 
 
 def test_the_manifest_sees_a_changed_byte_and_not_what_python_leaves_behind(tmp_path: Path) -> None:
@@ -104,14 +106,14 @@ def test_the_context_carries_no_trace_of_the_host_and_is_the_same_twice(
     (wheels / "b-1-py3-none-any.whl").write_bytes(b"b")
     (wheels / "a-1-py3-none-any.whl").write_bytes(b"a")
     (wheels / COMPLETE).write_bytes(b"")
-    monkeypatch.setattr(image_module, "download_wheels", lambda *_: wheels)
-    monkeypatch.setattr(image_module, "download_package", lambda *_: wheels / COMPLETE)
+    monkeypatch.setattr(context, "download_wheels", lambda *_: wheels)
+    monkeypatch.setattr(context, "download_package", lambda *_: wheels / COMPLETE)
     settings = read_settings({}, state=tmp_path)
 
     def write() -> bytes:
-        context = io.BytesIO()
-        _write_context(context, settings, IMAGES / "cpu.lock", "none", lambda _: None)
-        return context.getvalue()
+        written = io.BytesIO()
+        write_context(written, settings, IMAGES / "cpu.lock", "none", lambda _: None)
+        return written.getvalue()
 
     first = write()
     (wheels / "a-1-py3-none-any.whl").touch()
@@ -119,7 +121,7 @@ def test_the_context_carries_no_trace_of_the_host_and_is_the_same_twice(
     with tarfile.open(fileobj=io.BytesIO(first)) as tar:
         entries = tar.getmembers()
     assert {(entry.uid, entry.gid, entry.uname, entry.mtime) for entry in entries} == {
-        (0, 0, "", image_module.SOURCE_DATE_EPOCH)
+        (0, 0, "", SOURCE_DATE_EPOCH)
     }
     names = [entry.name for entry in entries]
     assert {name.partition("/")[0] for name in names} == {
@@ -172,10 +174,10 @@ def test_a_wheel_with_another_hash_is_refused_by_pip_itself(tmp_path: Path) -> N
 
 def test_each_kernel_is_found_where_the_image_has_it() -> None:
     """The `kernels` library looks here first; a name that is off by a letter would go to the network."""
-    places = dict(entry.split("=") for entry in _local_kernels("hub").split(":"))
+    places = dict(entry.split("=") for entry in local_kernels("hub").split(":"))
     assert set(places) == {pin.repository for pin in read_pins().kernels}
     assert all(place.startswith("/opt/nightlab/kernels/") for place in places.values())
-    assert _local_kernels("none").count("=") == 1, "the library refuses an empty value"
+    assert local_kernels("none").count("=") == 1, "the library refuses an empty value"
 
 
 def test_a_build_that_fails_says_what_failed_and_what_stood_before_it() -> None:

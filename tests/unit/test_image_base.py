@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from lab.base import ensure_base, write_sources
 from lab.errors import ImageError
 from lab.host import Host
+from lab.image.base import ensure_base, write_sources
 from lab.settings import read_settings
 
 DEBIAN = """\

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lab.errors import ImageError
-from lab.pins import (
+from lab.image.pins import (
     PINS,
     download_kernel,
     frozen_pins,

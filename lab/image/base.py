@@ -72,6 +72,12 @@ def ensure_base(settings: Settings, say: Say, *, host: Host | None = None) -> Ba
     return Base(tar=tar, sha256=sha256)
 
 
+def can_make_base(settings: Settings, host: Host) -> bool:
+    """Whether the base could be made here, or is made already."""
+    made = (settings.state.resolve() / "base.tar").exists()
+    return made or host.can_install or shutil.which("mmdebstrap") is not None
+
+
 def _ensure_mmdebstrap(host: Host, say: Say) -> None:
     if shutil.which("mmdebstrap"):
         return
@@ -123,7 +129,7 @@ def write_sources(host: Host, folder: Path, *, apt: Path = Path("/etc/apt")) -> 
         if parts:
             written.append(folder / name)
             written[-1].write_text(glue.join(parts) + "\n")
-    folder.chmod(0o755)  # noqa: S103  (mmdebstrap may read it as another user; it holds no secret)
+    folder.chmod(0o755)
     return written
 
 

@@ -20,10 +20,10 @@ from pathlib import Path
 
 from lab.errors import ImageError
 from lab.host import Say
-from lab.pins import CorpusPackage
-from lab.settings import CHECKOUT, Settings
+from lab.image.found import IMAGES
+from lab.image.pins import CorpusPackage
+from lab.settings import Settings
 
-IMAGES = CHECKOUT / "images"
 DOWNLOAD_TIMEOUT_S = 3600
 
 # Debian bookworm: CPython 3.11 and glibc 2.36, so wheels made for any older glibc fit.
