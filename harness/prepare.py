@@ -87,7 +87,7 @@ class Clock:
 class _Session:
     """What this process has said so far; one to a process."""
 
-    gate: socket.socket | None = None  # None in development
+    gate: socket.socket | None = None  # None before start(), after save(), and in development
     clock: Clock | None = None  # None until the gate opens
     saved = False
     reported_s = -math.inf
@@ -145,6 +145,7 @@ def _connect() -> socket.socket:
     try:
         gate.connect(wire.GATE_SOCKET)
     except OSError as error:
+        gate.close()
         raise ContractError(
             "there is no lab to answer.",
             why=f"{wire.GATE_SOCKET}: {error}.",
@@ -248,6 +249,8 @@ def save(model: torch.nn.Module, config: dict[str, Any]) -> None:
     wire.send(_Session.gate, wire.Kind.CONFIG, config_json)
     wire.send(_Session.gate, wire.Kind.WEIGHTS, weights)
     _expect(wire.Kind.SEALED)
+    _Session.gate.close()
+    _Session.gate = None
 
 
 def _config_json(config: dict[str, Any]) -> bytes:
