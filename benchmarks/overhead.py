@@ -26,7 +26,7 @@ from harness.profiles import PROFILES
 from lab.cli import say, settings_of
 from lab.ledger import Ledger, Record
 from lab.overnight import overnight
-from lab.results import write_results
+from lab.show.results import write_results
 from tests.unit.nights import make_night
 
 RECORDS = 1000
@@ -70,7 +70,9 @@ def main() -> None:
     ]
     print(f"{'experiment':>10} {'overhead':>9} {'start-up':>9} {'scoring':>8} {'controller':>11}")
     for number, overhead, startup, scoring, controller in rows:
-        print(f"{number:>10} {overhead:>8.2f}s {startup:>8.2f}s {scoring:>7.2f}s {controller:>10.2f}s")
+        print(
+            f"{number:>10} {overhead:>8.2f}s {startup:>8.2f}s {scoring:>7.2f}s {controller:>10.2f}s"
+        )
     result = {
         "name": "overhead",
         "machine": machine(),

@@ -117,7 +117,6 @@ def _failure_name(payload: bytes) -> str:
         return "UNKNOWN_FAILURE"
 
 
-
 def judge(profile: Profile, data: Path, model: socket.socket, tribune: socket.socket) -> Judgement:
     """Score one model on the validation rows, in their order on the disk."""
     rows: Tokens = np.load(data / "val.npy", mmap_mode="r", allow_pickle=False)

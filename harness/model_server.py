@@ -71,7 +71,8 @@ def load_model(train_file: Path, checkpoint: Path, device: str) -> torch.nn.Modu
 
 def _import(train_file: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location("train", train_file)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules["train"] = module
     spec.loader.exec_module(module)
@@ -83,7 +84,6 @@ def _out_of_memory_or(failure: Failure, error: BaseException) -> CannotScore:
     return CannotScore(Failure.OUT_OF_MEMORY if memory else failure)
 
 
-@torch.inference_mode()
 def losses(model: torch.nn.Module, rows: torch.Tensor, vocab_size: int) -> torch.Tensor:
     """Cross-entropy of every target.
 
@@ -123,7 +123,8 @@ def serve(judge: socket.socket, profile: Profile, model: torch.nn.Module) -> Non
         shape = wire.ROWS_SHAPE.unpack_from(payload)
         tokens = np.frombuffer(payload, dtype=np.uint16, offset=wire.ROWS_SHAPE.size)
         rows = torch.from_numpy(tokens.astype(np.int64).reshape(shape)).to(profile.device)
-        nats = losses(model, rows, profile.vocab_size)
+        with torch.inference_mode():
+            nats = losses(model, rows, profile.vocab_size)
         wire.send(judge, Kind.LOSSES, nats.to("cpu", torch.float32).numpy().tobytes())
 
 

@@ -21,7 +21,9 @@ class Profile:
     dataset: str  # "climbmix" or "books"
     sequence_len: int  # T, tokens a row
     vocab_size: int  # special tokens included
-    document_chars: int | None  # cut documents at a paragraph or sentence end near this; None keeps them whole
+    document_chars: (
+        int | None
+    )  # cut documents at a paragraph or sentence end near this; None keeps them whole
     train_budget_s: float
     startup_cap_s: float  # create to `prepare.start()`: import, build, compile on dummy tokens
     save_grace_s: float  # after the budget, to write and send the checkpoint

@@ -11,10 +11,10 @@ from lab.experiment import Night, conclude, run_experiment
 from lab.interrupts import Interrupts
 from lab.ledger import Record
 from lab.overnight import describe_campaign, read_text
-from lab.progress import Plotter
-from lab.screen import open_screen
 from lab.settings import Settings
 from lab.setup import Say, set_up
+from lab.show.progress import Plotter
+from lab.show.screen import open_screen
 
 AGENT = "by hand"
 

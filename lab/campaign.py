@@ -279,7 +279,7 @@ def _to_json(facts: Facts) -> dict[str, Any]:
 
 def _as_unicode(proposal: Proposal) -> Proposal:
     """A proposal that any file can hold: what is no character becomes U+FFFD, which is no Python."""
-    texts = {
+    texts: dict[str, Any] = {
         field.name: value.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
         for field in dataclasses.fields(proposal)
         if isinstance(value := getattr(proposal, field.name), str)

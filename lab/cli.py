@@ -31,11 +31,15 @@ Hours = Annotated[float | None, typer.Option(help="Start no experiment after thi
 Experiments = Annotated[int | None, typer.Option(help="End after this many candidates.")]
 AgentName = Annotated[str | None, typer.Option(help="auto, offline or scripted.")]
 Script = Annotated[Path | None, typer.Option(help="Folder of replies of the scripted agent.")]
-Seed = Annotated[int | None, typer.Option(help="Every random choice of the campaign follows from it.")]
+Seed = Annotated[
+    int | None, typer.Option(help="Every random choice of the campaign follows from it.")
+]
 NoiseRuns = Annotated[int | None, typer.Option(help="How often the baseline is run.")]
 Variant = Annotated[str | None, typer.Option(help="auto, cpu or cuda.")]
 Kernels = Annotated[str | None, typer.Option(help="hub, or none to use PyTorch's own attention.")]
-Cpus = Annotated[float | None, typer.Option(help="Cores that a container may use; all if not given.")]
+Cpus = Annotated[
+    float | None, typer.Option(help="Cores that a container may use; all if not given.")
+]
 
 
 def say(line: str) -> None:
@@ -107,7 +111,7 @@ def status(
 ) -> None:
     """Show a campaign: the one named, else the latest."""
     from lab.campaign import find_campaign, is_running
-    from lab.status import as_json, describe
+    from lab.show.status import as_json, describe
 
     folder = find_campaign(settings_of().runs, tag)
     if json:

@@ -37,7 +37,8 @@ LABEL_CAMPAIGN = "nightlab.campaign"
 LABEL_EXPERIMENT = "nightlab.experiment"
 LABEL_DEADLINE = "nightlab.deadline"  # Unix time after which nobody can still want it
 
-API_TIMEOUT_S = 60.0
+API_TIMEOUT_S = 60
+SILENCE_S = 3600  # tokenising half a billion tokens says nothing for minutes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +98,7 @@ class Engine:
 
     def version(self) -> str:
         """Name and version of the engine, for people."""
-        with self._timed("say its version"):
+        with self.timed("say its version"):
             version = self.client.version()
         component = (version.get("Components") or [{"Name": "Engine"}])[0]["Name"]
         return f"{component} {version.get('Version', '')}".strip()
@@ -107,7 +108,7 @@ class Engine:
         """A running container, which is gone when the block ends, however it ends."""
         container: Container | None = None
         try:
-            with self._timed(f"start {spec.name}"):
+            with self.timed(f"start {spec.name}"):
                 self._remove_leftover(spec.name)
                 handle = self.client.containers.create(**_arguments(spec))
                 container = Container(self, handle, spec.name)
@@ -121,10 +122,10 @@ class Engine:
     def reap(self, *, campaign: str | None = None) -> list[str]:
         """Remove the containers of a campaign that nobody drives any more, or all past their deadline."""
         removed = []
-        with self._timed("look for leftovers"):
-            filters = {"label": f"{LABEL_CAMPAIGN}={campaign}" if campaign else LABEL_DEADLINE}
+        with self.timed("look for leftovers"):
+            label = f"{LABEL_CAMPAIGN}={campaign}" if campaign else LABEL_DEADLINE
             for handle in self.client.containers.list(
-                all=True, filters=filters, ignore_removed=True
+                all=True, filters={"label": label}, ignore_removed=True
             ):
                 deadline = float(handle.labels.get(LABEL_DEADLINE, "0"))
                 if campaign or deadline < time.time():
@@ -133,7 +134,7 @@ class Engine:
         return removed
 
     @contextlib.contextmanager
-    def _timed(self, what: str) -> Iterator[None]:
+    def timed(self, what: str) -> Iterator[None]:
         """Count the engine's time, and turn its exceptions into ours."""
         began = time.monotonic()
         try:
@@ -173,13 +174,13 @@ class Container:
         Raises:
             EngineError: the engine does not answer, or the container vanished.
         """
-        with self._engine._timed(f"look at {self.name}"):
+        with self._engine.timed(f"look at {self.name}"):
             self._handle.reload()
         return bool(self._handle.attrs["State"]["Running"])
 
     def peak_memory_bytes(self) -> int | None:
         """The most memory it has used so far; None where the engine or cgroup v2 does not say."""
-        with self._engine._timed(f"measure {self.name}"):
+        with self._engine.timed(f"measure {self.name}"):
             stats = self._handle.stats(stream=False, one_shot=True)
         peak = stats.get("memory_stats", {}).get("max_usage")
         return int(peak) if peak else None
@@ -190,10 +191,12 @@ class Container:
         Raises:
             EngineError: the engine does not answer.
         """
-        # A client of its own without a time limit: a program may be silent for as long as it likes.
+        # A client of its own that waits for as long as the fuse inside lets the program be silent.
         with (
-            self._engine._timed(f"follow {self.name}"),
-            contextlib.closing(docker.DockerClient(base_url=self._engine.url, timeout=None)) as client,
+            self._engine.timed(f"follow {self.name}"),
+            contextlib.closing(
+                docker.DockerClient(base_url=self._engine.url, timeout=SILENCE_S)
+            ) as client,
         ):
             pending = b""
             follow = client.containers.get(self.id).logs
@@ -209,7 +212,7 @@ class Container:
             EngineError: the engine does not answer, or the container vanished.
         """
         if self._exit is None:
-            with self._engine._timed(f"end {self.name}"):
+            with self._engine.timed(f"end {self.name}"):
                 with contextlib.suppress(docker.errors.APIError):  # it ended by itself meanwhile
                     self._handle.kill()
                 self._handle.wait(timeout=API_TIMEOUT_S)
@@ -228,7 +231,7 @@ class Container:
         """Remove it, running or not. Called on every path; a second call does nothing."""
         with (
             contextlib.suppress(docker.errors.NotFound),
-            self._engine._timed(f"remove {self.name}"),
+            self._engine.timed(f"remove {self.name}"),
         ):
             _remove(self._handle)
 
@@ -268,34 +271,37 @@ def _arguments(spec: SealedSpec | PrepareSpec) -> dict[str, Any]:
             "network_mode": "bridge" if spec.network else "none",
             "labels": {LABEL: "prepare"} | deadline,
         }
-    return common | {
-        "user": USER,
-        "network_mode": "none",
-        "read_only": True,
-        "tmpfs": {"/tmp": f"rw,exec,nosuid,nodev,mode=1777,size={spec.scratch_bytes}"},
-        "mem_limit": spec.memory_bytes,
-        "memswap_limit": spec.memory_bytes,
-        "shm_size": SHM_BYTES,
-        "pids_limit": PIDS,
-        "nano_cpus": int(spec.cpus * 1e9) if spec.cpus else None,
-        "oom_score_adj": 500,  # if the host itself runs dry, an experiment goes before the controller
-        "ulimits": [
-            Ulimit(name="fsize", soft=spec.scratch_bytes, hard=spec.scratch_bytes),
-            Ulimit(name="nofile", soft=OPEN_FILES, hard=OPEN_FILES),
-            Ulimit(name="core", soft=0, hard=0),
-        ],
-        "device_requests": (
-            [DeviceRequest(device_ids=[spec.gpu_uuid], capabilities=[["gpu"]])]
-            if spec.gpu_uuid
-            else None
-        ),
-        "labels": {
-            LABEL: spec.role,
-            LABEL_CAMPAIGN: spec.campaign,
-            LABEL_EXPERIMENT: str(spec.experiment),
+    return (
+        common
+        | {
+            "user": USER,
+            "network_mode": "none",
+            "read_only": True,
+            "tmpfs": {"/tmp": f"rw,exec,nosuid,nodev,mode=1777,size={spec.scratch_bytes}"},
+            "mem_limit": spec.memory_bytes,
+            "memswap_limit": spec.memory_bytes,
+            "shm_size": SHM_BYTES,
+            "pids_limit": PIDS,
+            "nano_cpus": int(spec.cpus * 1e9) if spec.cpus else None,
+            "oom_score_adj": 500,  # if the host itself runs dry, an experiment goes before the controller
+            "ulimits": [
+                Ulimit(name="fsize", soft=spec.scratch_bytes, hard=spec.scratch_bytes),
+                Ulimit(name="nofile", soft=OPEN_FILES, hard=OPEN_FILES),
+                Ulimit(name="core", soft=0, hard=0),
+            ],
+            "device_requests": (
+                [DeviceRequest(device_ids=[spec.gpu_uuid], capabilities=[["gpu"]])]
+                if spec.gpu_uuid
+                else None
+            ),
+            "labels": {
+                LABEL: spec.role,
+                LABEL_CAMPAIGN: spec.campaign,
+                LABEL_EXPERIMENT: str(spec.experiment),
+            }
+            | deadline,
         }
-        | deadline,
-    }
+    )
 
 
 def _mount(mount: Mount) -> EngineMount:

@@ -1,13 +1,13 @@
 """What can go wrong with the lab itself. A failed experiment is data, and is not here.
 
-    LabError                  exit code 1
-    ├── BadInput              2   a setting, a file or a name that the user gave
-    ├── EngineError           3   the container engine is absent, silent or refused
-    ├── ImageError            4   the frozen image is absent, or is not what this checkout froze
-    ├── DataError             5   the training or validation data is absent or altered
-    ├── CampaignError         6   the campaign's folder, ledger or repository
-    │   └── CampaignBusy      7   another controller holds it
-    └── AgentError            8   the agent cannot go on
+LabError                  exit code 1
+├── BadInput              2   a setting, a file or a name that the user gave
+├── EngineError           3   the container engine is absent, silent or refused
+├── ImageError            4   the frozen image is absent, or is not what this checkout froze
+├── DataError             5   the training or validation data is absent or altered
+├── CampaignError         6   the campaign's folder, ledger or repository
+│   └── CampaignBusy      7   another controller holds it
+└── AgentError            8   the agent cannot go on
 """
 
 from __future__ import annotations

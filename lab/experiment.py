@@ -19,13 +19,13 @@ from lab.contract import ContractBroken, check
 from lab.interrupts import Interrupts
 from lab.ledger import Record
 from lab.outcome import Status
-from lab.progress import Plotter
-from lab.results import write_results
-from lab.screen import Screen
 from lab.settings import Settings
+from lab.show.progress import Plotter
+from lab.show.results import write_results
+from lab.show.screen import Screen
+from lab.show.view import standing_of
 from lab.trial import Bench, Trial, reject, run_trial
 from lab.verdict import Verdict, accept_baseline, decide, refuse
-from lab.view import standing_of
 from lab.workspace import Candidate
 
 

@@ -227,7 +227,9 @@ class Gate:
 
     def _store_weights(self, peer: socket.socket, size: int) -> Sealed:
         if size > self._cap_bytes:
-            raise WireError(f"a checkpoint of {size:,} bytes is over the cap of {self._cap_bytes:,}")
+            raise WireError(
+                f"a checkpoint of {size:,} bytes is over the cap of {self._cap_bytes:,}"
+            )
         digest = hashlib.sha256()
         partial = self._checkpoint / (WEIGHTS_FILE + ".partial")
         left = size

@@ -115,7 +115,9 @@ class Ledger:
 
     def noise(self) -> Noise | None:
         """The noise of the baseline's runs; None until two were measured."""
-        return measure_noise([r.trial.val_bpb for r in self.baselines() if r.trial.val_bpb is not None])
+        return measure_noise(
+            [r.trial.val_bpb for r in self.baselines() if r.trial.val_bpb is not None]
+        )
 
     def best(self) -> Best | None:
         """The last kept candidate, else the baseline at the mean of its runs; None before any run."""

@@ -26,11 +26,11 @@ from lab.history import write_brief
 from lab.interrupts import Interrupts
 from lab.ledger import Record
 from lab.outcome import Status, StopNow
-from lab.progress import Plotter
 from lab.recovery import wait_for_engine
-from lab.screen import open_screen
 from lab.settings import Settings
 from lab.setup import Ready, Say, set_up
+from lab.show.progress import Plotter
+from lab.show.screen import open_screen
 
 # Two losses in a row are bad luck; four are a broken host, and a night of them helps nobody.
 MOST_LOST_IN_A_ROW = 4
@@ -59,7 +59,9 @@ def overnight(settings: Settings, say: Say) -> Night:
         set_up(settings, campaign=tag, say=say) as ready,
         open_campaign(
             settings.runs,
-            describe_campaign(settings, ready, tag=tag, agent=agent.name, seed_train_py=seed_train_py),
+            describe_campaign(
+                settings, ready, tag=tag, agent=agent.name, seed_train_py=seed_train_py
+            ),
             seed_train_py=seed_train_py,
         ) as campaign,
         Interrupts(campaign.folder) as interrupts,

@@ -64,7 +64,9 @@ def is_prepared(folder: Path) -> bool:
     """Whether every file that the manifest names is there with its size."""
     try:
         files = json.loads((folder / MANIFEST).read_bytes())["files"]
-        return all((folder / name).stat().st_size == facts["bytes"] for name, facts in files.items())
+        return all(
+            (folder / name).stat().st_size == facts["bytes"] for name, facts in files.items()
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return False
 

@@ -28,7 +28,9 @@ class Settings(BaseModel):
     # The campaign: its name, and what ends the night. Both limits may be absent.
     tag: str | None = None
     hours: Annotated[float, Field(gt=0)] | None = 8.0
-    experiments: Annotated[int, Field(ge=0)] | None = None  # candidates of this call, baselines not counted
+    experiments: Annotated[int, Field(ge=0)] | None = (
+        None  # candidates of this call, baselines not counted
+    )
 
     profile: Literal["auto", "gpu", "cpu", "smoke"] = "auto"
     agent: Literal["auto", "offline", "scripted"] = "auto"
@@ -54,7 +56,9 @@ class Settings(BaseModel):
     train_file: Path = CHECKOUT / "workspace" / "train.py"
     runs: Path = CHECKOUT / "runs"
     data: Path = CHECKOUT / "data"
-    state: Path = CHECKOUT / ".nightlab"  # wheels, base image, engine log and pid file; safe to delete
+    state: Path = (
+        CHECKOUT / ".nightlab"
+    )  # wheels, base image, engine log and pid file; safe to delete
 
     @field_validator("tag")
     @classmethod

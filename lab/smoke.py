@@ -60,7 +60,6 @@ def _problems(night: Night) -> list[str]:
         problems.append(f"{len(baselines)} runs of the baseline, not {facts.noise_runs}")
     if len(candidates) < CANDIDATES:
         problems.append(f"{len(candidates)} candidates, not {CANDIDATES}")
-    for name in ("results.tsv", "results.parquet", "progress.png", "best/model.safetensors"):
-        if not (campaign.folder / name).exists():
-            problems.append(f"{name} is missing")
-    return problems
+    expected = ("results.tsv", "results.parquet", "progress.png", "best/model.safetensors")
+    missing = [name for name in expected if not (campaign.folder / name).exists()]
+    return problems + [f"{name} is missing" for name in missing]

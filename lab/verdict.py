@@ -48,11 +48,11 @@ def decide(*, val_bpb: float, best_bpb: float, noise: Noise, margin_sd: float) -
     margin = margin_sd * noise.sd_bpb
     keep = gain > margin
     if keep:
-        sentence = f"kept: {gain:.4f} better than {best_bpb:.4f}, beyond the noise margin {margin:.4f}"
-    elif gain > 0:
         sentence = (
-            f"discarded: {gain:.4f} better than {best_bpb:.4f}, within the noise margin {margin:.4f}"
+            f"kept: {gain:.4f} better than {best_bpb:.4f}, beyond the noise margin {margin:.4f}"
         )
+    elif gain > 0:
+        sentence = f"discarded: {gain:.4f} better than {best_bpb:.4f}, within the noise margin {margin:.4f}"
     else:
         sentence = f"discarded: {-gain:.4f} worse than {best_bpb:.4f}"
     return Verdict(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-HONEST_MODEL = '''
+HONEST_MODEL = """
 import os, signal, socket, struct, subprocess, sys, time
 import torch
 from harness import prepare
@@ -26,7 +26,7 @@ CONFIG = {"vocab_size": prepare.VOCAB_SIZE, "width": 32}
 
 if __name__ == "__main__":
     model = build_model(CONFIG)
-'''
+"""
 
 
 def train_file(main: str, *, before: str = "") -> str:
@@ -45,7 +45,7 @@ for step, (inputs, targets) in enumerate(prepare.batches(8)):
     optimizer.step()
     optimizer.zero_grad()
     prepare.report(step=step, loss=loss.item(), tokens=(step + 1) * inputs.numel())
-    if step == 100 or clock.expired():
+    if step == 10 or clock.expired():
         break
 prepare.save(model, CONFIG)
 """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
 import signal
 import socket
@@ -20,7 +22,7 @@ from tests.faults.nights import Nightly
 
 WIDER = HONEST.replace('"width": 32', '"width": 48')
 DEEPER = HONEST.replace('"width": 32', '"width": 64')
-SLOW = HONEST.replace("step == 100", "step == 10**9")
+SLOW = HONEST.replace("step == 10 ", "step == 10**9 ")
 
 
 @pytest.fixture
@@ -32,8 +34,6 @@ def nightly(ready: Ready, tmp_path: Path) -> Iterator[Nightly]:
 
 def chain_is_intact(nightly: Nightly) -> bool:
     """Open the ledger as the product does; a break raises."""
-    import hashlib
-
     anchor = hashlib.sha256((nightly.folder / "campaign.json").read_bytes()).hexdigest()
     records = Ledger.open(nightly.folder / "ledger.jsonl", anchor=anchor).records
     return [r.number for r in records] == list(range(1, len(records) + 1))
@@ -168,10 +168,8 @@ class EngineProxy:
         self._listener.close()
         self.path.unlink()
         for peer in self._peers:
-            try:
+            with contextlib.suppress(OSError):
                 peer.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
             peer.close()
         self._peers.clear()
 
@@ -280,7 +278,11 @@ def test_a_baseline_that_fails_ends_the_night_with_its_reason(nightly: Nightly) 
     night = nightly.start()
     nightly.finish(night)
     broken = nightly.place / "broken.py"
-    broken.write_text(train_file("raise RuntimeError('the seed is broken')\nprepare.start()\nprepare.save(model, CONFIG)"))
+    broken.write_text(
+        train_file(
+            "raise RuntimeError('the seed is broken')\nprepare.start()\nprepare.save(model, CONFIG)"
+        )
+    )
     nightly.environment["NIGHTLAB_TRAIN_FILE"] = str(broken)
     nightly.tag += "-broken"
     night = nightly.start()

@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 from matplotlib import rcParams
 from matplotlib.image import imread
 
-from lab.chart import (
+from lab.ledger import Ledger, Record
+from lab.outcome import Status
+from lab.show.chart import (
     BASELINE,
     DISCARDED,
     FAILED,
@@ -27,11 +29,9 @@ from lab.chart import (
     draw_progress,
     running_best,
 )
-from lab.labels import Box, Wish, leader_of, place
-from lab.ledger import Ledger, Record
-from lab.outcome import Status
-from lab.progress import PROGRESS_FILE, Plotter, main
-from lab.results import ending, tally
+from lab.show.labels import Box, Wish, leader_of, place
+from lab.show.progress import PROGRESS_FILE, Plotter, main
+from lab.show.results import ending, tally
 from tests.unit.nights import make_night, make_record
 
 CHART = (slice(125, 745), slice(70, 1450))  # rows and columns of the plot, without legends
@@ -295,5 +295,5 @@ def test_the_command_needs_a_folder() -> None:
 
 def test_importing_the_plotter_does_not_load_matplotlib() -> None:
     """It would stay in the controller's memory until the morning."""
-    program = "import lab.progress, sys; sys.exit('matplotlib' in sys.modules)"
+    program = "import lab.show.progress, sys; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from lab.errors import CampaignError
 from lab.ledger import Ledger, Record
 from lab.outcome import Status
-from lab.results import (
+from lab.settings import CHECKOUT
+from lab.show.results import (
     PARQUET_FILE,
     TSV_COLUMNS,
     TSV_FILE,
@@ -33,7 +34,6 @@ from lab.results import (
     tally,
     write_results,
 )
-from lab.settings import CHECKOUT
 from tests.unit.nights import make_night, make_record
 
 ANY_TEXT = st.text(st.characters(), max_size=80)  # surrogates and control characters included
@@ -226,8 +226,8 @@ def test_a_thousand_records_fit_in_the_controller(tmp_path: Path) -> None:
     """The controller has 250 MB for a whole night, in which the model has the machine to itself."""
     program = (
         "import docker, git, libcst, pathlib, resource, rich.live, structlog, sys, typer\n"
-        "from lab.results import write_results\n"
-        "from lab.progress import Plotter\n"
+        "from lab.show.results import write_results\n"
+        "from lab.show.progress import Plotter\n"
         "from tests.unit.nights import make_night\n"
         "night = make_night(1000)\n"
         "for _ in range(3): write_results(pathlib.Path(sys.argv[1]), night)\n"

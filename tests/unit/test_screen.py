@@ -26,10 +26,19 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from lab.events import REDACTED, EventLog, is_secret, sentence_of, without_secrets
-from lab.screen import open_screen
 from lab.settings import CHECKOUT
-from lab.view import LAST_RESULTS, Phase, Standing, draw, duration, rate, result_of, standing_of
+from lab.show.events import REDACTED, EventLog, is_secret, sentence_of, without_secrets
+from lab.show.screen import open_screen
+from lab.show.view import (
+    LAST_RESULTS,
+    Phase,
+    Standing,
+    draw,
+    duration,
+    rate,
+    result_of,
+    standing_of,
+)
 from tests.unit.nights import make_night, make_record
 
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -40,8 +49,8 @@ NASTY = "\x1b[2J[bold red]wider[/bold red] MLP\r\n\x07[link=http://x]"
 NIGHT = """
 import sys, time
 from pathlib import Path
-from lab.screen import open_screen
-from lab.view import standing_of
+from lab.show.screen import open_screen
+from lab.show.view import standing_of
 from tests.unit.nights import make_night
 
 with open_screen(Path(sys.argv[1])) as screen:
@@ -279,7 +288,7 @@ def test_a_reader_that_stopped_does_not_stop_the_night(tmp_path: Path) -> None:
     program = """
 import sys, time
 from pathlib import Path
-from lab.screen import open_screen
+from lab.show.screen import open_screen
 
 with open_screen(Path(sys.argv[1])) as screen:
     for number in range(300):

@@ -12,8 +12,8 @@ from rich.console import Console
 
 from lab.errors import CampaignError
 from lab.ledger import Ledger, Record
-from lab.results import tally
-from lab.status import as_json, describe
+from lab.show.results import tally
+from lab.show.status import as_json, describe
 from tests.unit.nights import make_night, make_record
 
 FACTS = {

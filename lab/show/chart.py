@@ -3,7 +3,7 @@
 Owns    what is drawn, and the range of scores that shows it
 Takes   Records and a title
 Gives   a PNG of 1600 x 900 pixels, the same bytes for the same Records
-Never   runs in the controller, where matplotlib would stay for the whole night; see lab/progress.py
+Never   runs in the controller, where matplotlib would stay for the whole night; see lab/show/progress.py
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lab.labels import Box, Wish, leader_of, place
 from lab.ledger import Record
-from lab.results import Tally, ending, one_line, replacing, tally
+from lab.show.labels import Box, Wish, leader_of, place
+from lab.show.results import Tally, ending, one_line, replacing, tally
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -81,9 +81,9 @@ def draw_progress(path: Path, records: Sequence[Record], *, title: str) -> None:
     Raises:
         OSError: the picture cannot be written.
     """
-    # matplotlib is imported where it is needed: lab.progress is imported by the controller.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
-    from matplotlib.figure import Figure  # noqa: PLC0415
+    # matplotlib is imported where it is needed: lab.show.progress is imported by the controller.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
 
     with warnings.catch_warnings(), _plain_style():
         warnings.simplefilter("ignore")  # a title in a script that the font lacks shows boxes
@@ -98,7 +98,7 @@ def draw_progress(path: Path, records: Sequence[Record], *, title: str) -> None:
 @contextlib.contextmanager
 def _plain_style() -> Iterator[None]:
     """The defaults of matplotlib itself, and STYLE; what was set before comes back."""
-    import matplotlib as mpl  # noqa: PLC0415
+    import matplotlib as mpl
 
     with mpl.rc_context():
         mpl.rcdefaults()
@@ -181,7 +181,7 @@ def summary_of(counted: Tally) -> str:
 
 
 def _draw_frame(chart: Axes, scene: Scene) -> None:
-    from matplotlib.ticker import MaxNLocator  # noqa: PLC0415
+    from matplotlib.ticker import MaxNLocator
 
     numbers = [record.number for record in scene.records] or [1]
     room = max(0.6, 0.012 * (numbers[-1] - numbers[0]))
@@ -307,7 +307,7 @@ def _draw_ends(chart: Axes, scene: Scene) -> None:
 
 def _draw_labels(figure: Figure, chart: Axes, scene: Scene) -> None:
     """Label the kept ones, largest gain first; where there is no room, the smallest go without."""
-    from matplotlib.patheffects import withStroke  # noqa: PLC0415
+    from matplotlib.patheffects import withStroke
 
     kept = sorted(scene.of("keep"), key=lambda found: -(found[0].verdict.gain_bpb or 0.0))
     kept = kept[:MOST_LABELS]

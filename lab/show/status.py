@@ -17,8 +17,16 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from lab.ledger import Record
-from lab.results import Tally, ending, hardware_of, one_line, read_campaign, read_records, tally
-from lab.view import result_of, results_table
+from lab.show.results import (
+    Tally,
+    ending,
+    hardware_of,
+    one_line,
+    read_campaign,
+    read_records,
+    tally,
+)
+from lab.show.view import result_of, results_table
 
 SHORT_DIGEST = 19  # "sha256:" and twelve digits
 

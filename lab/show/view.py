@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lab.ledger import Record
-from lab.results import ending, one_line, tally
+from lab.show.results import ending, one_line, tally
 
 WORDS = {"keep": "kept", "discard": "discarded"}
 STYLES = {"keep": "bold green", "baseline": "yellow", "discard": "dim"}

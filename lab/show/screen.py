@@ -28,9 +28,9 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from lab.events import EventLog, sentence_of, without_secrets
-from lab.results import one_line
-from lab.view import Phase, Standing, compact, draw, rate
+from lab.show.events import EventLog, sentence_of, without_secrets
+from lab.show.results import one_line
+from lab.show.view import Phase, Standing, compact, draw, rate
 
 REFRESH_S = 0.5  # two a second look alive; each costs some milliseconds of the cores that train
 HEARTBEAT_S = 60.0  # without a terminal, how often a long phase says that it is alive

@@ -18,7 +18,7 @@ from typing import IO, Any, Self
 
 import structlog
 
-from lab.results import one_line
+from lab.show.results import one_line
 
 REDACTED = "[redacted]"
 MAX_TEXT_CHARS = 20_000  # of one value; logs have files of their own

@@ -1,4 +1,4 @@
-"""progress.png, drawn in a process of its own: `python -m lab.progress FOLDER`.
+"""progress.png, drawn in a process of its own: `python -m lab.show.progress FOLDER`.
 
 Owns    the child process that draws
 Takes   a campaign's folder
@@ -17,10 +17,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from lab.chart import draw_progress
 from lab.errors import LabError
-from lab.results import hardware_of, one_line, read_campaign, read_records
 from lab.settings import CHECKOUT
+from lab.show.chart import draw_progress
+from lab.show.results import hardware_of, one_line, read_campaign, read_records
 
 PROGRESS_FILE = "progress.png"
 
@@ -42,7 +42,7 @@ class Plotter:
         try:
             self._errors = tempfile.TemporaryFile()  # noqa: SIM115, lives as long as the child
             self._child = subprocess.Popen(
-                [sys.executable, "-m", "lab.progress", str(self._folder.resolve())],
+                [sys.executable, "-m", "lab.show.progress", str(self._folder.resolve())],
                 cwd=CHECKOUT,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -89,9 +89,9 @@ def title_of(campaign: dict[str, Any]) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """`python -m lab.progress FOLDER`: read the ledger, draw, end."""
+    """`python -m lab.show.progress FOLDER`: read the ledger, draw, end."""
     if len(arguments) != 1:
-        print("usage: python -m lab.progress FOLDER", file=sys.stderr)
+        print("usage: python -m lab.show.progress FOLDER", file=sys.stderr)
         return 2
     folder = Path(arguments[0])
     with contextlib.suppress(OSError):

@@ -171,8 +171,8 @@ def _row(record: Record) -> tuple[str, ...]:
 
 def _write_parquet(path: Path, records: Sequence[Record]) -> None:
     # Imported late: pyarrow costs 50 MB, and a command that only looks needs none of it.
-    import pyarrow as pa  # noqa: PLC0415
-    import pyarrow.parquet as pq  # noqa: PLC0415
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
     columns = tuple(columns_of(Record))
     schema = pa.schema([(column.name, pa.type_for_alias(column.arrow_type)) for column in columns])
