@@ -8,11 +8,12 @@ from pathlib import Path
 from lab.agents import Proposal
 from lab.campaign import Pending, open_campaign
 from lab.experiment import Night, conclude, run_experiment
+from lab.host import Say
 from lab.interrupts import Interrupts
 from lab.ledger import Record
 from lab.overnight import describe_campaign, read_text
 from lab.settings import Settings
-from lab.setup import Say, set_up
+from lab.setup import set_up
 from lab.show.progress import Plotter
 from lab.show.screen import open_screen
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from lab.errors import LabError
+from lab.errors import ImageError, LabError
 from lab.settings import Settings, read_settings
 
 app = typer.Typer(
@@ -129,6 +129,96 @@ def data(profile: Profile = None, variant: Variant = None, kernels: Kernels = No
         settings_of(profile=profile, variant=variant, kernels=kernels), campaign="data", say=say
     ) as ready:
         say(f"data of the {ready.bench.profile.name} profile: {ready.bench.data}")
+
+
+@app.command()
+def doctor(profile: Profile = None, variant: Variant = None, kernels: Kernels = None) -> None:
+    """Every precondition, with its state and its remedy; exit 0 only if the main job can run."""
+    from lab.doctor import draw, examine, exit_code
+
+    checks = examine(settings_of(profile=profile, variant=variant, kernels=kernels))
+    Console().print(draw(checks))
+    raise typer.Exit(exit_code(checks))
+
+
+@app.command()
+def test() -> None:
+    """All tests: on the host with real containers, then inside the frozen image."""
+    from lab.bench import run_tests
+
+    raise typer.Exit(run_tests(settings_of(), say))
+
+
+@app.command()
+def bench(
+    names: Annotated[list[str] | None, typer.Argument(help="Benchmarks; all if none.")] = None,
+) -> None:
+    """Measure: each benchmark prints a table and, as its last line, one JSON object."""
+    from lab.bench import run_benchmarks
+
+    raise typer.Exit(run_benchmarks(settings_of(), names or [], say))
+
+
+@image_app.command("build")
+def image_build(variant: Variant = None, kernels: Kernels = None) -> None:
+    """Build and freeze the image, unless it is there already."""
+    from lab.image import ensure_image
+    from lab.setup import choose_hardware, connect, variant_of
+
+    settings = settings_of(variant=variant, kernels=kernels)
+    with connect(settings, say) as engine:
+        chosen = variant_of(settings, choose_hardware(settings)[0])
+        for target in ("frozen", "data"):
+            built = ensure_image(engine, settings, chosen, target, say)
+            print(f"{target:<7} {built.id}  {built.variant}, kernels {built.kernels}")
+
+
+@image_app.command("verify")
+def image_verify(variant: Variant = None, kernels: Kernels = None) -> None:
+    """See that the image holds this checkout's harness, file by file."""
+    from lab.image import find_image, verify_image
+    from lab.setup import choose_hardware, connect, variant_of
+
+    settings = settings_of(variant=variant, kernels=kernels)
+    with connect(settings, say) as engine:
+        chosen = variant_of(settings, choose_hardware(settings)[0])
+        found = find_image(engine, settings, chosen, "frozen")
+        if found is None:
+            raise ImageError(
+                f"no {chosen} image was built from this checkout.", do="build it with `make image`."
+            )
+        verify_image(engine, found)
+        print(f"{found.id} is what this checkout froze: harness {found.harness_sha256[:12]}")
+
+
+@image_app.command("pin")
+def image_pin() -> None:
+    """Resolve what images/pins.toml still has unresolved. Maintainers run it, where there is a network."""
+    from lab.image import pin_images
+    from lab.setup import connect
+
+    settings = settings_of()
+    with connect(settings, say) as engine:
+        unresolved = pin_images(engine, settings)
+    for line in unresolved:
+        print(f"unresolved: {line}")
+    raise typer.Exit(1 if unresolved else 0)
+
+
+@image_app.command("test")
+def image_test() -> None:
+    """Run the tests of the harness and of train.py inside the image."""
+    from lab.bench import run_frozen_tests
+
+    raise typer.Exit(run_frozen_tests(settings_of(), say))
+
+
+@engine_app.command("stop")
+def engine_stop() -> None:
+    """Stop the engine that `lab` started in the background; any other is left alone."""
+    from lab.engine import stop_engine
+
+    say("engine stopped" if stop_engine(settings_of()) else "no engine of ours runs")
 
 
 def main() -> None:

@@ -23,12 +23,13 @@ from lab.campaign import SCHEMA, Campaign, Facts, Pending, new_tag, open_campaig
 from lab.errors import BadInput, CampaignError, LabError
 from lab.experiment import Night, conclude, run_experiment
 from lab.history import write_brief
+from lab.host import Say
 from lab.interrupts import Interrupts
 from lab.ledger import Record
 from lab.outcome import Status, StopNow
 from lab.recovery import wait_for_engine
 from lab.settings import Settings
-from lab.setup import Ready, Say, set_up
+from lab.setup import Ready, set_up
 from lab.show.progress import Plotter
 from lab.show.screen import open_screen
 

@@ -9,7 +9,7 @@ Never   opens a campaign
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,12 +18,11 @@ from lab.container import Engine
 from lab.engine import ensure_engine
 from lab.errors import BadInput, LabError
 from lab.fingerprint import Fingerprint, Gpu, list_gpus, take_fingerprint
+from lab.host import Say
 from lab.image import Image, ensure_image
 from lab.preparation import data_sha256, is_prepared, prepare_data
 from lab.settings import Settings, profile_of
 from lab.trial import Bench
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +35,11 @@ class Ready:
     data_sha256: str
 
 
+def connect(settings: Settings, say: Say) -> Engine:
+    """An engine that answers, installed and started if need be."""
+    return Engine.connect(ensure_engine(settings, say))
+
+
 @contextlib.contextmanager
 def set_up(settings: Settings, *, campaign: str, say: Say) -> Iterator[Ready]:
     """Make the host ready; a second call finds everything and starts at once.
@@ -44,7 +48,7 @@ def set_up(settings: Settings, *, campaign: str, say: Say) -> Iterator[Ready]:
         LabError: a step failed; the message names the remedy.
     """
     profile, gpu = choose_hardware(settings)
-    with Engine.connect(ensure_engine(settings, say)) as engine:
+    with connect(settings, say) as engine:
         variant = variant_of(settings, profile)
         image = ensure_image(engine, settings, variant, "frozen", say)
         data = settings.data / profile.name

@@ -10,11 +10,11 @@ from datetime import datetime
 
 from lab.errors import LabError
 from lab.experiment import Night
+from lab.host import Say
 from lab.ledger import Ledger
 from lab.outcome import Status
 from lab.overnight import overnight
 from lab.settings import Settings
-from lab.setup import Say
 
 CANDIDATES = 4
 
