@@ -70,7 +70,8 @@ def best_of(times: int, folder: Path, count: int) -> float:
     return max(
         tokens_per_s(
             tensor_batches(
-                row_batches(folder, batch_rows=BATCH_ROWS, sequence_len=SEQUENCE_LEN, seed=SEED), "cpu"
+                row_batches(folder, batch_rows=BATCH_ROWS, sequence_len=SEQUENCE_LEN, seed=SEED),
+                "cpu",
             ),
             count,
         )

@@ -17,11 +17,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow
-import pyarrow.parquet
+import pyarrow as pa
+import pyarrow.parquet as pq
 
-from harness.errors import DataError
 from harness.datafolder import sha256_of
+from harness.errors import DataError
 
 REPOSITORY = "karpathy/climbmix-400b-shuffle"
 
@@ -185,7 +185,6 @@ class Climbmix:
                     here = file.tell()
                     http_get(served.location, file, resume_size=here, expected_size=served.size)
                 part.rename(whole)
-            return whole
         # Everything: what the client raises is what its transport raises, and that has changed before.
         except Exception as error:
             raise DataError(
@@ -193,6 +192,7 @@ class Climbmix:
                 why=f"{type(error).__name__}: {(str(error) or 'no reason given').splitlines()[0]}",
                 do="try again, it goes on where it stopped; set HF_ENDPOINT to a mirror; or give --parquet.",
             ) from error
+        return whole
 
 
 def read_documents(path: Path) -> Iterator[list[str]]:
@@ -203,14 +203,14 @@ def read_documents(path: Path) -> Iterator[list[str]]:
     """
     empty = True
     try:
-        with pyarrow.parquet.ParquetFile(path) as shard:
+        with pq.ParquetFile(path) as shard:
             for group in range(shard.num_row_groups):
                 column = shard.read_row_group(group, columns=["text"]).column("text")
                 documents = [text for text in column.to_pylist() if text]
                 if documents:
                     empty = False
                     yield documents
-    except (pyarrow.ArrowException, KeyError, OSError) as error:
+    except (pa.ArrowException, KeyError, OSError) as error:
         raise DataError(
             f"the shard {path.name} cannot be read.",
             why=f"{type(error).__name__}: {error}; a download that broke off looks like this.",

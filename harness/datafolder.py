@@ -42,9 +42,11 @@ def altered_files(folder: Path, manifest: dict[str, Any], *, every_byte: bool) -
     altered = []
     for name, known in manifest["files"].items():
         path = folder / name
-        if not path.is_file() or path.stat().st_size != known["bytes"]:
-            altered.append(name)
-        elif every_byte and sha256_of(path) != known["sha256"]:
+        if (
+            not path.is_file()
+            or path.stat().st_size != known["bytes"]
+            or (every_byte and sha256_of(path) != known["sha256"])
+        ):
             altered.append(name)
     return altered
 

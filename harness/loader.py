@@ -38,7 +38,12 @@ def open_rows(path: Path, sequence_len: int) -> Rows:
             why=str(error),
             do="delete the data folder and run `make data` again.",
         ) from error
-    if rows.dtype != np.uint16 or rows.ndim != 2 or rows.shape[1] != sequence_len + 1 or not len(rows):
+    if (
+        rows.dtype != np.uint16
+        or rows.ndim != 2
+        or rows.shape[1] != sequence_len + 1
+        or not len(rows)
+    ):
         raise DataError(
             f"{path.name} does not hold rows of {sequence_len + 1} tokens.",
             why=f"it is {rows.dtype} of shape {rows.shape}.",
@@ -47,7 +52,8 @@ def open_rows(path: Path, sequence_len: int) -> Rows:
     # Rows are read in random order. Asking for all of it now keeps a cold disk out of the training budget.
     with path.open("rb") as file:
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
-    return rows
+    packed: Rows = rows
+    return packed
 
 
 def row_batches(folder: Path, *, batch_rows: int, sequence_len: int, seed: int) -> Iterator[Rows]:
@@ -86,10 +92,11 @@ def _batches_packed_now(
         order = _permutation(len(documents), seed, epoch)
         for rows in pack(documents, order, sequence_len + 1, rows_at_once=PACKED_AT_ONCE):
             packed += len(rows)
-            while len(rows):
-                taken = min(batch_rows - filled, len(rows))
-                batch[filled : filled + taken] = rows[:taken]
-                rows = rows[taken:]
+            used = 0
+            while used < len(rows):
+                taken = min(batch_rows - filled, len(rows) - used)
+                batch[filled : filled + taken] = rows[used : used + taken]
+                used += taken
                 filled += taken
                 if filled == batch_rows:
                     yield batch
@@ -126,9 +133,7 @@ def _cpu_batches(rows: Iterator[Rows]) -> Iterator[tuple[torch.Tensor, torch.Ten
         yield pair[0], pair[1]
 
 
-def _cuda_batches(
-    rows: Iterator[Rows], device: str
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def _cuda_batches(rows: Iterator[Rows], device: str) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     # Two pinned buffers and an event each. With one, the next batch is written while the copy of the last
     # one is still under way, and the model trains on rows that never existed.
     staging: list[torch.Tensor | None] = [None, None]

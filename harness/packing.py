@@ -81,7 +81,9 @@ class DocumentStore:
         try:
             shards = [np.load(file, mmap_mode="r", allow_pickle=False) for file in token_files]
             starts = [
-                np.load(file.with_name(file.name.replace("tokens", "documents")), allow_pickle=False)
+                np.load(
+                    file.with_name(file.name.replace("tokens", "documents")), allow_pickle=False
+                )
                 for file in token_files
             ]
         except (OSError, ValueError) as error:

@@ -95,7 +95,7 @@ class _Session:
 
 
 def _development() -> bool:
-    return os.environ.get("NIGHTLAB_DEV") == "1" and not os.path.exists(wire.GATE_SOCKET)
+    return os.environ.get("NIGHTLAB_DEV") == "1" and not Path(wire.GATE_SOCKET).exists()
 
 
 def _data_folder() -> Path:
@@ -131,7 +131,9 @@ def start() -> Clock:
         ContractError: called twice, or there is no lab to answer.
     """
     if _Session.clock is not None:
-        raise ContractError("prepare.start() was called twice.", do="call it once, before training.")
+        raise ContractError(
+            "prepare.start() was called twice.", do="call it once, before training."
+        )
     if not _development():
         _Session.gate = _connect()
         wire.send(_Session.gate, wire.Kind.STARTED)
@@ -174,7 +176,9 @@ def batches(
         DataError: the text does not fill one row of this length.
     """
     if _Session.clock is None:
-        raise ContractError("there is no data before prepare.start().", do="call prepare.start() first.")
+        raise ContractError(
+            "there is no data before prepare.start().", do="call prepare.start() first."
+        )
     if batch_rows < 1 or sequence_len < 1:
         raise ContractError(f"a batch of {batch_rows} x {sequence_len} tokens is empty.")
     rows = row_batches(
@@ -186,9 +190,7 @@ def batches(
     return tensor_batches(rows, DEVICE)
 
 
-def report(
-    *, step: int, loss: float | torch.Tensor, tokens: int, mfu: float | None = None
-) -> None:
+def report(*, step: int, loss: float | torch.Tensor, tokens: int, mfu: float | None = None) -> None:
     """Tell people how it goes: a line in train.log, and the live view. Call it at every step.
 
     Most calls return at once; a line is written about twice a second.
@@ -282,7 +284,7 @@ def _weights(model: torch.nn.Module) -> bytes:
     # Asked before anything is copied, so that a model far too large is an error and not a lack of memory.
     _check_size(sum(tensor.nbytes for tensor in state.values()))
     # A clone of its own for each: safetensors refuses tensors that share memory.
-    weights = safetensors.torch.save(
+    weights: bytes = safetensors.torch.save(
         {name: value.detach().to("cpu", copy=True).contiguous() for name, value in state.items()}
     )
     _check_size(len(weights))

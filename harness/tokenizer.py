@@ -30,7 +30,7 @@ TRAINING_DOCUMENT_CHARS = 10_000
 
 # Where text may be split before merging, as GPT-4's tokenizer does, but with at most two digits a number:
 # a vocabulary this small has better uses for its ids than a thousand three-digit numbers.
-SPLIT_PATTERN = "|".join(
+SPLIT_PATTERN = "|".join(  # noqa: FLY002 (a line and a comment for each part)
     (
         r"'(?i:[sdmt]|ll|ve|re)",  # English contractions
         r"[^\r\n\p{L}\p{N}]?+\p{L}+",  # a word, with the one space or mark before it
@@ -87,7 +87,9 @@ def save_tokenizer(tokenizer: tiktoken.Encoding, path: Path) -> None:
         for token in range(tokenizer.n_vocab - len(SPECIAL_TOKENS))
     ]
     path.write_text(
-        json.dumps({"pattern": SPLIT_PATTERN, "special": SPECIAL_TOKENS, "tokens": tokens}, indent=0)
+        json.dumps(
+            {"pattern": SPLIT_PATTERN, "special": SPECIAL_TOKENS, "tokens": tokens}, indent=0
+        )
     )
 
 
@@ -116,12 +118,12 @@ def load_tokenizer(path: Path) -> tiktoken.Encoding:
 
 def bos_id(tokenizer: tiktoken.Encoding) -> int:
     """The id that stands before every document."""
-    return tokenizer.encode_single_token(BOS)
+    return int(tokenizer.encode_single_token(BOS))
 
 
 def byte_lengths(tokenizer: tiktoken.Encoding) -> Tokens:
     """(V,) uint16: how many bytes of UTF-8 each token stands for; 0 for special tokens."""
-    return _lengths(tokenizer, lambda token: len(token))
+    return _lengths(tokenizer, len)
 
 
 def upstream_byte_lengths(tokenizer: tiktoken.Encoding) -> Tokens:
@@ -148,7 +150,8 @@ def encode_documents(
 
     def encode(text: str) -> Tokens:
         # Text that spells a special token is text: no document can end itself.
-        return tokenizer.encode_to_numpy(text, disallowed_special=()).astype(np.uint16)
+        ids: Tokens = tokenizer.encode_to_numpy(text, disallowed_special=()).astype(np.uint16)
+        return ids
 
     with ThreadPoolExecutor(threads) as pool:  # tiktoken works outside the interpreter's lock
         encoded = list(pool.map(encode, documents))

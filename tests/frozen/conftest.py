@@ -16,15 +16,20 @@ os.environ.setdefault("NIGHTLAB_PROFILE", "cpu")
 # For `benchmarks`. Last, so that `harness` is the one the image froze.
 sys.path.append(str(Path(__file__).parents[2]))
 
-from harness.corpus import FILES  # noqa: E402  (the path above comes first)
-from harness.profiles import PROFILES, Profile  # noqa: E402
+from harness.corpus import FILES
+from harness.profiles import PROFILES, Profile
 
 
 @pytest.fixture(scope="session")
 def tiny() -> Profile:
     """A profile whose data is made in a tenth of a second."""
     return replace(
-        PROFILES["cpu"], sequence_len=32, vocab_size=300, document_chars=120, val_rows=20, holdout_rows=20
+        PROFILES["cpu"],
+        sequence_len=32,
+        vocab_size=300,
+        document_chars=120,
+        val_rows=20,
+        holdout_rows=20,
     )
 
 

@@ -41,7 +41,10 @@ class Hub:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.released.set()
         for server in self._servers:
@@ -120,5 +123,5 @@ class _Handler(BaseHTTPRequestHandler):
             self.hub.released.wait(60)
             self.close_connection = True
 
-    def log_message(self, format: str, *arguments: object) -> None:
+    def log_message(self, *_: object) -> None:
         """Quiet: tests read stderr."""

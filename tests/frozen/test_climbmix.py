@@ -16,9 +16,10 @@ from typing import Any
 
 import conftest
 import hub as loopback
-import pyarrow
-import pyarrow.parquet
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+
 from harness import climbmix
 from harness.climbmix import Climbmix, read_documents, read_pins, shard_name
 from harness.errors import DataError
@@ -28,7 +29,7 @@ NUMBERS = [*range(TRAIN), climbmix.HOLDOUT_SHARD, climbmix.VAL_SHARD]
 
 
 def shard_bytes(documents: list[str | None], path: Path, column: str = "text") -> bytes:
-    pyarrow.parquet.write_table(pyarrow.table({column: documents}), path, row_group_size=10)
+    pq.write_table(pa.table({column: documents}), path, row_group_size=10)
     return path.read_bytes()
 
 
@@ -61,7 +62,9 @@ def source(local: Path | None, tmp_path: Path, **given: Any) -> Climbmix:
 
 def texts(climb: Climbmix, split: str) -> list[str]:
     lines: list[str] = []
-    return [text for shard in climb.shards(split, lines.append) for batch in shard for text in batch]
+    return [
+        text for shard in climb.shards(split, lines.append) for batch in shard for text in batch
+    ]
 
 
 def test_the_last_two_shards_are_never_trained_on(local: Path, tmp_path: Path) -> None:
@@ -74,7 +77,9 @@ def test_the_last_two_shards_are_never_trained_on(local: Path, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("count", [0, -1, climbmix.HOLDOUT_SHARD + 1])
-def test_so_many_shards_as_to_reach_the_held_out_ones_are_refused(tmp_path: Path, count: int) -> None:
+def test_so_many_shards_as_to_reach_the_held_out_ones_are_refused(
+    tmp_path: Path, count: int
+) -> None:
     """Asking for all of it must not quietly train on the validation text."""
     with pytest.raises(DataError, match="there cannot be"):
         source(None, tmp_path, train_shards=count)
@@ -133,8 +138,8 @@ def test_a_shard_without_text_is_an_error(
 ) -> None:
     """Packing nothing has no end."""
     path = tmp_path / "shard.parquet"
-    table = pyarrow.table({column: pyarrow.array(documents, type=pyarrow.string())})
-    pyarrow.parquet.write_table(table, path)
+    table = pa.table({column: pa.array(documents, type=pa.string())})
+    pq.write_table(table, path)
     with pytest.raises(DataError, match=message):
         list(read_documents(path))
 
@@ -187,7 +192,11 @@ print(json.dumps({"documents": count, "identity": climb.identity()}))
 
 
 def start_download(
-    url: str, folder: Path, *, pins: dict[str, Any] | None = None, seen: dict[str, Any] | None = None
+    url: str,
+    folder: Path,
+    *,
+    pins: dict[str, Any] | None = None,
+    seen: dict[str, Any] | None = None,
 ) -> subprocess.Popen[str]:
     environment = os.environ | {"HF_ENDPOINT": url, "HF_HUB_OFFLINE": "1", "HOME": str(folder)}
     words = [str(folder / "downloads"), json.dumps(pins or {}), json.dumps(seen or {})]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import shutil
@@ -14,9 +15,10 @@ from typing import Any
 
 import conftest
 import numpy as np
-import pyarrow
-import pyarrow.parquet
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+
 from harness import books, data, datafolder
 from harness.books import Books
 from harness.climbmix import HOLDOUT_SHARD, VAL_SHARD, shard_name
@@ -62,7 +64,9 @@ def test_the_folder_holds_what_each_container_may_see(made: Path) -> None:
         "judge/byte_lengths.npy",
         "judge/upstream_byte_lengths.npy",
     }
-    assert set(json.loads((made / "manifest.json").read_text())["files"]) == files - {"manifest.json"}
+    assert set(json.loads((made / "manifest.json").read_text())["files"]) == files - {
+        "manifest.json"
+    }
 
 
 def test_two_runs_give_the_same_bytes(
@@ -79,7 +83,7 @@ def texts_of_rows(rows: np.ndarray, made: Path) -> list[str]:
     out = []
     for row in rows.tolist():
         starts = [index for index, token in enumerate(row) if token == bos] + [len(row)]
-        out += [tokenizer.decode(row[a + 1 : b]) for a, b in zip(starts, starts[1:], strict=False)]
+        out += [tokenizer.decode(row[a + 1 : b]) for a, b in itertools.pairwise(starts)]
     return out
 
 
@@ -98,9 +102,7 @@ def test_no_held_out_text_stands_in_train(made: Path) -> None:
         assert not [sentence for sentence in sentences if sentence in train]
 
 
-def test_the_tokenizer_learns_from_train_alone(
-    corpus: Path, tiny: Profile, tmp_path: Path
-) -> None:
+def test_the_tokenizer_learns_from_train_alone(corpus: Path, tiny: Profile, tmp_path: Path) -> None:
     """Merges learned from validation text would carry some of it into every model."""
     heard: list[str] = []
 
@@ -298,6 +300,7 @@ def run_data(*words: object) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         timeout=120,
+        check=False,
     )
 
 
@@ -335,7 +338,7 @@ def test_climbmix_shards_become_data_shard_by_shard(tmp_path: Path, tiny: Profil
     local.mkdir()
     for number in (0, 1, HOLDOUT_SHARD, VAL_SHARD):
         documents = [conftest.made_up_text(50 * number + index, 80) for index in range(40)]
-        pyarrow.parquet.write_table(pyarrow.table({"text": documents}), local / shard_name(number))
+        pq.write_table(pa.table({"text": documents}), local / shard_name(number))
     profile = replace(tiny, dataset="climbmix", document_chars=None)
     out = tmp_path / "out"
     out.mkdir()

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from harness import loader
 from harness.errors import DataError
 from harness.loader import row_batches, tensor_batches

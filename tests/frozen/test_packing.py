@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from benchmarks import plain_packing
 from harness import packing
 from harness.errors import DataError

@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+
 from harness import launch, wire
 from harness import prepare as prepare_module
 from harness.errors import ContractError, DataError
@@ -116,10 +117,10 @@ def model() -> torch.nn.Module:
 def test_the_constants_are_the_profiles_own(prepare: ModuleType) -> None:
     """train.py builds its model from them; the judge expects the same."""
     smoke = PROFILES["smoke"]
-    assert prepare.PROFILE == smoke
+    assert smoke == prepare.PROFILE
     assert (prepare.SEQUENCE_LEN, prepare.VOCAB_SIZE, prepare.DEVICE) == (128, 1024, "cpu")
-    assert prepare.TRAIN_BUDGET_S == smoke.train_budget_s
-    assert prepare.BOS_ID == smoke.vocab_size - len(SPECIAL_TOKENS)
+    assert smoke.train_budget_s == prepare.TRAIN_BUDGET_S
+    assert smoke.vocab_size - len(SPECIAL_TOKENS) == prepare.BOS_ID
 
 
 @pytest.mark.parametrize("name", ["", "tpu"])
@@ -138,7 +139,7 @@ def test_warm_up_needs_no_data_and_looks_like_a_batch(prepare: ModuleType) -> No
     inputs, targets = prepare.warmup_batch(3)
     assert inputs.shape == targets.shape == (3, 128)
     assert inputs.dtype == targets.dtype == torch.int64
-    assert 0 <= int(inputs.min()) and int(inputs.max()) < prepare.VOCAB_SIZE
+    assert int(inputs.min()) >= 0 and int(inputs.max()) < prepare.VOCAB_SIZE
     assert prepare.warmup_batch(2, 17)[0].shape == (2, 17)
 
 
@@ -244,7 +245,9 @@ def test_a_folder_still_empty_is_a_clear_error(
         next(prepare.batches(4))
 
 
-def test_reports_are_few_however_often_they_are_made(prepare: ModuleType, host: Host, capsys: Any) -> None:
+def test_reports_are_few_however_often_they_are_made(
+    prepare: ModuleType, host: Host, capsys: Any
+) -> None:
     """A step may take a millisecond; the log and the socket must not be flooded by it."""
     prepare.start()
     for step in range(2000):
@@ -268,7 +271,9 @@ class Tied(torch.nn.Module):
         self.register_buffer("column", self.table[:, 1])
 
 
-def test_tied_and_overlapping_weights_are_saved_under_every_name(prepare: ModuleType, host: Host) -> None:
+def test_tied_and_overlapping_weights_are_saved_under_every_name(
+    prepare: ModuleType, host: Host
+) -> None:
     """safetensors refuses shared memory; weight tying is the first thing an agent tries."""
     prepare.start()
     trained = Tied()
@@ -307,7 +312,9 @@ def test_a_config_that_cannot_travel_is_refused(
     assert host.said(Kind.WEIGHTS)
 
 
-def test_weights_over_the_cap_are_refused_before_they_are_copied(prepare: ModuleType, host: Host) -> None:
+def test_weights_over_the_cap_are_refused_before_they_are_copied(
+    prepare: ModuleType, host: Host
+) -> None:
     """The host would cut the connection; the author learns more from a sentence."""
     prepare.start()
     large = torch.nn.Linear(1, 1)
@@ -373,7 +380,9 @@ def test_where_there_is_a_gate_development_is_off(
             {"cpu/cpu.cfs_quota_us": "50000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 0.5, id="v1"
         ),
         pytest.param(
-            {"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, None, id="v1-unlimited"
+            {"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"},
+            None,
+            id="v1-unlimited",
         ),
         pytest.param({}, None, id="no-cgroup"),
         pytest.param({"cpu.max": "nonsense\n"}, None, id="unreadable"),

@@ -10,6 +10,7 @@ import conftest
 import numpy as np
 import pytest
 import tiktoken
+
 from harness import tokenizer as tok
 from harness.errors import DataError
 
@@ -60,7 +61,9 @@ def test_special_tokens_have_no_length(trained: tiktoken.Encoding) -> None:
         assert (lengths[: -len(tok.SPECIAL_TOKENS)] > 0).all()
 
 
-def test_the_other_rule_counts_a_broken_character_as_three_bytes(trained: tiktoken.Encoding) -> None:
+def test_the_other_rule_counts_a_broken_character_as_three_bytes(
+    trained: tiktoken.Encoding,
+) -> None:
     """It is why scores of the two rules differ on anything but English."""
     ours, theirs = tok.byte_lengths(trained), tok.upstream_byte_lengths(trained)
     for token in range(VOCAB_SIZE - len(tok.SPECIAL_TOKENS)):
@@ -89,11 +92,14 @@ def test_documents_come_back_in_order_each_after_a_bos(trained: tiktoken.Encodin
     ends = [*starts[1:], len(tokens)]
     assert (tokens[starts] == tok.bos_id(trained)).all()
     assert [
-        trained.decode(tokens[start + 1 : end].tolist()) for start, end in zip(starts, ends, strict=True)
+        trained.decode(tokens[start + 1 : end].tolist())
+        for start, end in zip(starts, ends, strict=True)
     ] == documents
 
 
-def test_a_token_holds_at_most_two_digits_and_no_word_crosses_a_space(trained: tiktoken.Encoding) -> None:
+def test_a_token_holds_at_most_two_digits_and_no_word_crosses_a_space(
+    trained: tiktoken.Encoding,
+) -> None:
     """Three-digit numbers would use up a vocabulary as small as this one."""
     learner = tok.train_tokenizer(["2024 1999 12345 year 2024 year " * 200], 270)
     for token in range(learner.n_vocab - len(tok.SPECIAL_TOKENS)):
@@ -134,7 +140,9 @@ def test_training_is_repeatable(tmp_path: Path) -> None:
         pytest.param(lambda text: text.replace('"AA=="', '"AQ=="'), id="a-token-twice"),
     ],
 )
-def test_a_damaged_file_is_refused(trained: tiktoken.Encoding, tmp_path: Path, damage: object) -> None:
+def test_a_damaged_file_is_refused(
+    trained: tiktoken.Encoding, tmp_path: Path, damage: object
+) -> None:
     """A tokenizer with a hole in it still tokenises, into something else."""
     path = tmp_path / "tokenizer.json"
     tok.save_tokenizer(trained, path)
