@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import libcst as cst
@@ -61,11 +61,11 @@ class OfflineAgent:
         """
         seen = _look(brief.train_py, brief.profile)
         memory = Memory(brief)
-        ideas = {idea.key: idea for idea in _ideas(seen)}
+        ideas = _ideas(seen)
         plans = [*_single_plans(ideas, memory), *_combinations(ideas, memory)]
         rng = random.Random(f"{self._seed}/{brief.number}")
         for plan in _shuffled(plans, rng):
-            applied = _apply(plan.parts, seen, brief.profile)
+            applied = _apply(plan.parts, seen, ideas, brief.profile)
             if applied is None:
                 continue
             train_py, done = applied
@@ -81,11 +81,12 @@ def every_mutation(train_py: str, profile: str) -> dict[str, str]:
         AgentError: the file is not Python.
     """
     seen = _look(train_py, profile)
+    ideas = _ideas(seen)
     mutated: dict[str, str] = {}
-    for idea in _ideas(seen):
-        applied = _apply((idea.key,), seen, profile)
+    for move, value in ideas:
+        applied = _apply(((move, value),), seen, ideas, profile)
         if applied is not None:
-            mutated[f"{idea.move}={idea.value}"] = applied[0]
+            mutated[f"{move}={value}"] = applied[0]
     return mutated
 
 
@@ -102,9 +103,8 @@ def _look(train_py: str, profile: str) -> Seen:
         ) from error
 
 
-def _ideas(seen: Seen) -> Iterator[Idea]:
-    for move in MOVES:
-        yield from move.ideas(seen)
+def _ideas(seen: Seen) -> dict[tuple[str, str], Idea]:
+    return {idea.key: idea for move in MOVES for idea in move.ideas(seen)}
 
 
 def _single_plans(ideas: dict[tuple[str, str], Idea], memory: Memory) -> Iterator[Plan]:
@@ -135,24 +135,28 @@ def _shuffled(plans: Sequence[Plan], rng: random.Random) -> list[Plan]:
 
 
 def _apply(
-    parts: Sequence[tuple[str, str]], seen: Seen, profile: str
+    parts: Sequence[tuple[str, str]],
+    seen: Seen,
+    ideas: Mapping[tuple[str, str], Idea],
+    profile: str,
 ) -> tuple[str, list[Idea]] | None:
     """The file with every part applied, each to what the one before left; None when one does not fit."""
     done: list[Idea] = []
     text = source_of(seen.module)
     for key in parts:
-        here = seen if not done else _look(text, profile)
-        idea = next((idea for idea in _ideas(here) if idea.key == key), None)
-        if idea is None:
+        if done:
+            seen = _look(text, profile)
+            ideas = _ideas(seen)
+        if key not in ideas:
             return None
         try:
-            changed = source_of(idea.apply(here))
+            changed = source_of(ideas[key].apply(seen))
         except DoesNotFit:
             return None
         if changed == text or not is_python(changed):
             return None
         text = changed
-        done.append(idea)
+        done.append(ideas[key])
     return text, done
 
 

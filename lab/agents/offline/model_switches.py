@@ -137,6 +137,24 @@ _ATTENTION = (
         cpu=0.5,
     ),
     Switch(
+        move="keys-of-previous",
+        family="attention",
+        title="half of each key comes from the previous position",
+        hypothesis="A head that looks for a token then finds what followed it, in one block instead of two.",
+        edits=(
+            Rewrite(
+                find="q, k = rotate(q, cos, sin), rotate(k, cos, sin)",
+                put="half = self.head_dim // 2\n"
+                "previous = F.pad(k[..., half:], (0, 0, 0, 0, 1, -1))\n"
+                "k = torch.cat((k[..., :half], previous), dim=-1)\n"
+                "q, k = rotate(q, cos, sin), rotate(k, cos, sin)",
+                within="Attention.forward",
+            ),
+        ),
+        gpu=1.0,
+        cpu=3.0,
+    ),
+    Switch(
         move="output-gate",
         family="attention",
         title="a gate on each head's output, from the stream",
@@ -308,6 +326,24 @@ _STREAM = (
         cpu=6.0,
     ),
     Switch(
+        move="mlp-sees-previous",
+        family="residual stream",
+        title="a quarter of the MLP's input comes from the previous position",
+        hypothesis="The MLP then reads pairs of tokens, at no parameter and hardly any time.",
+        edits=(
+            Rewrite(
+                find="return x + self.mlp(norm(x))",
+                put="normed = norm(x)\n"
+                "here = normed.size(-1) // 4\n"
+                "previous = F.pad(normed[..., :here], (0, 0, 1, -1))\n"
+                "return x + self.mlp(torch.cat((previous, normed[..., here:]), dim=-1))",
+                within="Block.forward",
+            ),
+        ),
+        gpu=1.0,
+        cpu=3.0,
+    ),
+    Switch(
         move="embedding-norm-off",
         family="removal",
         title="no norm on the embedding",
@@ -328,7 +364,7 @@ _HEAD = (
         move="softcap-off",
         family="head",
         title="remove the soft-cap on the logits",
-        hypothesis="A tanh over every logit is dear where the vocabulary is the largest matrix; code and time saved.",
+        hypothesis="A bound on every logit is dear where the vocabulary is the largest matrix; code and time saved.",
         edits=(
             Rewrite(find="if LOGIT_SOFTCAP is not None:\n    ...", put=""),
             Rewrite(find="LOGIT_SOFTCAP = any_value", put=""),
@@ -339,12 +375,13 @@ _HEAD = (
     Switch(
         move="softcap-rational",
         family="head",
-        title="soft-cap by a root instead of a tanh",
-        hypothesis="The same bound with cheaper arithmetic, and tails that still carry gradient.",
+        title="soft-cap by a root instead of a hyperbolic tangent",
+        hypothesis="The same bound, approached more slowly: the tails still carry gradient.",
         edits=(
             Rewrite(
-                find="LOGIT_SOFTCAP * torch.tanh(logits / LOGIT_SOFTCAP)",
-                put="logits * torch.rsqrt(1 + (logits / LOGIT_SOFTCAP).square())",
+                find="if LOGIT_SOFTCAP is not None:\n    logits = any_capped",
+                put="if LOGIT_SOFTCAP is not None:\n"
+                "    logits = logits * torch.rsqrt(1 + (logits / LOGIT_SOFTCAP).square())",
             ),
         ),
         gpu=0.6,
