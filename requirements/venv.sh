@@ -40,7 +40,7 @@ if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
         fail "$package could not be installed." "sudo apt-get install $package"
 fi
 
-echo "lab: making .venv from requirements/host.lock, once (half a minute)"
+echo "lab: making .venv from requirements/host.lock, once (about a minute)"
 rm -f .venv/ready
 "$python" -m venv .venv
 .venv/bin/python -m pip install --quiet --disable-pip-version-check \

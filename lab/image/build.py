@@ -37,7 +37,8 @@ STAGES = {
     "base": "installing the compiler",
     "wheels": "installing torch and its companions",
     "frozen": "freezing the harness",
-    "corpus": "unpacking the books",
+    "packages": "fetching the books",
+    "corpus": "reading the books",
 }
 
 
