@@ -192,6 +192,12 @@ class Linear(nn.Linear):
         return F.linear(x, self.weight.to(x.dtype))
 
 
+def embedding_table(config: dict[str, Any], width: int) -> nn.Embedding:
+    """A row of `width` channels for each token, in the number format that embeddings are kept in."""
+    dtype = getattr(torch, config["embedding_dtype"])
+    return nn.Embedding(config["vocab_size"], width, dtype=dtype)
+
+
 def norm(x: Tensor) -> Tensor:
     """RMSNorm over the last dimension, without weights."""
     return F.rms_norm(x, (x.size(-1),))
@@ -222,7 +228,7 @@ class Attention(nn.Module):
         self.value_embedding: nn.Embedding | None = None
         last = config["depth"] - 1
         if VALUE_EMBEDDINGS and block % 2 == last % 2:
-            self.value_embedding = nn.Embedding(config["vocab_size"], kv_width)
+            self.value_embedding = embedding_table(config, kv_width)
             self.gate = Linear(GATE_CHANNELS, self.kv_heads)
         pattern = config["window_pattern"]
         short = pattern[block % len(pattern)] == "S" and block != last
@@ -292,7 +298,7 @@ class GPT(nn.Module):
             config["width"],
             config["vocab_size"],
         )
-        self.embedding = nn.Embedding(vocab_size, width)
+        self.embedding = embedding_table(config, width)
         self.blocks = nn.ModuleList(Block(config, block) for block in range(depth))
         self.unembedding = Linear(width, vocab_size)
         self.residual_scales = nn.Parameter(torch.ones(depth))
@@ -328,9 +334,6 @@ class GPT(nn.Module):
             if attention.value_embedding is not None:
                 nn.init.uniform_(attention.value_embedding.weight, -bound, bound)
                 nn.init.zeros_(attention.gate.weight)
-        for module in self.modules():
-            if isinstance(module, nn.Embedding):
-                module.to(getattr(torch, config["embedding_dtype"]))
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Logits (B, T, V) float32 for the token after each of tokens (B, T) int64."""

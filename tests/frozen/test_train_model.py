@@ -7,6 +7,7 @@ import math
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -256,3 +257,31 @@ def test_the_gpu_profile_builds_on_a_machine_without_a_gpu() -> None:
         "print(config['depth'], model(torch.randint(8192, (1, 64))).dtype)\n"
     )
     assert run_python(source, "gpu").split() == ["8", "torch.float32"]
+
+
+def test_in_bfloat16_everything_before_the_logits_stays_so(tmp_path: Path) -> None:
+    """FlashAttention takes no float32; one silent promotion and a GPU run stops, or slows by half."""
+    chosen = "torch.bfloat16 if tokens.is_cuda else torch.float32"
+    source = train_file.TRAIN_FILE.read_text()
+    assert chosen in source
+    as_on_a_gpu = tmp_path / "train.py"
+    as_on_a_gpu.write_text(source.replace(chosen, "torch.bfloat16"))
+    module = train_file.load(as_on_a_gpu)
+    seen: list[Tensor] = []
+
+    def spy(q: Tensor, k: Tensor, v: Tensor, *_: object) -> Tensor:
+        seen.extend((q, k, v))
+        return q
+
+    module.sdpa_attention = spy
+    model = module.build_model(train_file.config(embedding_dtype="bfloat16"))
+    model.unembedding.register_forward_hook(lambda _, inputs, out: seen.extend((*inputs, out)))
+    tokens = torch.randint(64, (2, 32))
+    assert model(tokens).dtype == torch.float32
+    model.loss(tokens, tokens).backward()
+    assert len(seen) == 2 * (4 * 3 + 2)
+    assert {tensor.dtype for tensor in seen} == {torch.bfloat16}
+    for name, parameter in model.named_parameters():
+        table = name.endswith("embedding.weight") and not name.startswith("unembedding")
+        assert parameter.dtype == (torch.bfloat16 if table else torch.float32)
+        assert parameter.grad is None or parameter.grad.dtype == parameter.dtype

@@ -21,9 +21,9 @@ os.environ.setdefault("NIGHTLAB_PROFILE", "smoke")
 torch.set_num_threads(1)
 
 
-def load() -> ModuleType:
+def load(path: Path = TRAIN_FILE) -> ModuleType:
     """A fresh copy of the module, so that a test may change its constants."""
-    spec = importlib.util.spec_from_file_location("seed_train", TRAIN_FILE)
+    spec = importlib.util.spec_from_file_location("seed_train", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     # Dataclasses and pickling look modules up by name.
