@@ -3,7 +3,7 @@
 
 LAB := .venv/bin/python -m lab
 SETTINGS := TAG HOURS EXPERIMENTS AGENT SCRIPT PROFILE SEED NOISE_RUNS NOISE_MARGIN_SD \
-    VARIANT KERNELS BASE HUB_MIRROR PARQUET CPUS PROGRAM TRAIN_FILE INSTALL_ENGINE
+    VARIANT KERNELS BASE HUB_MIRROR PARQUET SHARDS CPUS PROGRAM TRAIN_FILE INSTALL_ENGINE
 
 # Only what stands on the make line: a TAG or PROFILE that happens to be in the environment means nothing here.
 $(foreach name,$(SETTINGS),$(if $(filter command,$(firstword $(origin $(name)))),\

@@ -18,9 +18,10 @@ from harness.profiles import Profile
 from lab.container import Engine
 from lab.errors import DataError
 from lab.sandbox import prepare_spec
-from lab.settings import Settings
+from lab.settings import CHECKOUT, Settings
 
 MANIFEST = "manifest.json"
+HARNESS = CHECKOUT / "harness"
 
 
 def prepare_data(
@@ -41,6 +42,7 @@ def prepare_data(
         image=image,
         data=settings.data,
         parquet=settings.parquet,
+        shards=settings.shards,
         hub_mirror=settings.hub_mirror,
         user=f"{os.getuid()}:{os.getgid()}",
     )
@@ -61,16 +63,39 @@ def prepare_data(
 
 
 def is_prepared(folder: Path) -> bool:
-    """Whether every file that the manifest names is there with its size."""
+    """Whether every file that the manifest names is there with its size, made by this checkout's code."""
     try:
-        files = json.loads((folder / MANIFEST).read_bytes())["files"]
+        manifest = json.loads((folder / MANIFEST).read_bytes())
         return all(
-            (folder / name).stat().st_size == facts["bytes"] for name, facts in files.items()
+            (folder / name).stat().st_size == facts["bytes"]
+            for name, facts in manifest["files"].items()
+        ) and all(
+            _sha256(HARNESS / f"{module}.py") == digest
+            for module, digest in manifest["request"]["code"].items()
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
 
 
-def data_sha256(folder: Path) -> str:
-    """The name of the prepared data: the sha256 of its manifest, which names every file's."""
-    return hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
+def verify_data(folder: Path) -> str:
+    """Read every byte of the prepared data again; gives its name, the sha256 of its manifest.
+
+    Two gigabytes take a few seconds, once a night: a shard that changed would make every score false.
+
+    Raises:
+        DataError: a file is not what was prepared.
+    """
+    content = (folder / MANIFEST).read_bytes()
+    for name, facts in json.loads(content)["files"].items():
+        if _sha256(folder / name) != facts["sha256"]:
+            raise DataError(
+                f"{folder / name} is not what was prepared.",
+                why="its sha256 differs from the one in manifest.json.",
+                do=f"delete {folder} and run `make data`; no experiment was started.",
+            )
+    return hashlib.sha256(content).hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

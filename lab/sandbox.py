@@ -85,6 +85,7 @@ def prepare_spec(
     image: str,
     data: Path,
     parquet: Path | None,
+    shards: int | None,
     hub_mirror: str | None,
     user: str,
 ) -> PrepareSpec:
@@ -95,6 +96,8 @@ def prepare_spec(
     if parquet is not None:
         mounts.append(Mount(source=parquet, target="/parquet"))
         command += ["--parquet", "/parquet"]
+    if shards is not None:
+        command += ["--shards", str(shards)]
     download = profile.dataset == "climbmix" and parquet is None
     environment = {"HF_HUB_OFFLINE": "0"} if download else {}
     if download and hub_mirror:

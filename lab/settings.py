@@ -49,6 +49,7 @@ class Settings(BaseModel):
     base: Literal["auto", "registry", "mmdebstrap"] = "auto"
     hub_mirror: str | None = None  # another endpoint that speaks the Hugging Face hub's protocol
     parquet: Path | None = None  # folder of local climbmix shards, instead of downloading
+    shards: Annotated[int, Field(ge=1)] | None = None  # climbmix shards to train on; None takes ten
     cpus: Annotated[float, Field(gt=0)] | None = None  # None gives a container every core
     min_free_bytes: int = 2 * 2**30  # a night does not start an experiment with less disk than this
 

@@ -20,7 +20,7 @@ from lab.errors import BadInput, LabError
 from lab.fingerprint import Fingerprint, Gpu, list_gpus, take_fingerprint
 from lab.host import Say
 from lab.image import Image, ensure_image
-from lab.preparation import data_sha256, is_prepared, prepare_data
+from lab.preparation import is_prepared, prepare_data, verify_data
 from lab.settings import Settings, profile_of
 from lab.trial import Bench
 
@@ -76,7 +76,7 @@ def set_up(settings: Settings, *, campaign: str, say: Say) -> Iterator[Ready]:
             ),
             image=image,
             fingerprint=fingerprint,
-            data_sha256=data_sha256(data),
+            data_sha256=verify_data(data),
         )
 
 
