@@ -165,7 +165,10 @@ def test_data_with_a_file_cut_short_is_not_complete(bare: Settings) -> None:
     folder = bare.data / "cpu"
     folder.mkdir(parents=True)
     (folder / "tokens.npy").write_bytes(b"12345")
-    manifest = {"files": {"tokens.npy": {"bytes": 5, "sha256": ""}}}
+    manifest = {
+        "files": {"tokens.npy": {"bytes": 5, "sha256": ""}},
+        "request": {"code": {}},
+    }
     (folder / "manifest.json").write_text(json.dumps(manifest))
     assert by_name(examine(bare, host=a_host()))["data"].state is State.OK
     (folder / "tokens.npy").write_bytes(b"123")
