@@ -30,16 +30,18 @@ def ensure_base_image(
     if settings.base != "mmdebstrap":
         # Some engines cannot ask a registry without pulling; where there is no other way, pull and see.
         only_way = settings.base == "registry" or not can_make_base(settings, host)
-        if digest := _pull(engine, only_way=only_way):
-            settle(PINS, ("base", "digest"), digest)
-            return f"{_repository()}@{digest}", f"registry:{digest}"
-        if only_way:
+        try:
+            digest = _pull(engine) if only_way or _registry_answers(engine) else None
+        except ENGINE_ERRORS as error:
             raise ImageError(
                 f"the base image {read_pins().base_image} cannot be pulled.",
-                why="no container registry answers",
+                why=str(error),
                 do="see that the engine reaches a registry; on Debian or Ubuntu with root the base can be "
                 "made without one (BASE=mmdebstrap).",
-            )
+            ) from error
+        if digest:
+            settle(PINS, ("base", "digest"), digest)
+            return _pinned(digest), f"registry:{digest}"
     base = ensure_base(settings, say, host=host)
     tag = base.sha256[:16]
     try:
@@ -60,27 +62,37 @@ def ask_registry(engine: Engine, name: str) -> str | None:
             return None
 
 
-def _pull(engine: Engine, *, only_way: bool) -> str | None:
-    """Have the pinned base in the engine, today's where none is pinned; its digest, None if it cannot be had."""
+def _registry_answers(engine: Engine) -> bool:
+    """Whether the base can be pulled, or was."""
+    pins = read_pins()
+    if pins.base_digest and engine.client.api.images(name=_pinned(pins.base_digest)):
+        return True
+    name = _pinned(pins.base_digest) if pins.base_digest else pins.base_image
+    return ask_registry(engine, name) is not None
+
+
+def _pull(engine: Engine) -> str | None:
+    """Have the pinned base in the engine, today's where none is pinned; its digest."""
     pins = read_pins()
     api = engine.client.api
-    try:
-        if pins.base_digest and api.images(name=f"{_repository()}@{pins.base_digest}"):
-            return pins.base_digest
-        name = f"{_repository()}@{pins.base_digest}" if pins.base_digest else pins.base_image
-        if not only_way and ask_registry(engine, name) is None:
-            return None
-        with _patience(engine, PULL_TIMEOUT_S):
-            api.pull(name)
-        pulled = api.inspect_image(name)  # type: ignore[no-untyped-call]
-    except ENGINE_ERRORS:
-        return None
+    if pins.base_digest:
+        if not api.images(name=_pinned(pins.base_digest)):
+            with _patience(engine, PULL_TIMEOUT_S):
+                api.pull(_pinned(pins.base_digest))
+        return pins.base_digest
+    with _patience(engine, PULL_TIMEOUT_S):
+        api.pull(pins.base_image)
+    pulled = api.inspect_image(pins.base_image)  # type: ignore[no-untyped-call]
     digests = [entry.partition("@")[2] for entry in pulled.get("RepoDigests") or []]
-    return pins.base_digest or next(iter(digests), None)
+    return next(iter(digests), None)
+
+
+def _pinned(digest: str) -> str:
+    return f"{_repository()}@{digest}"
 
 
 def _repository() -> str:
-    return read_pins().base_image.partition(":")[0]
+    return read_pins().base_image.rpartition(":")[0]  # a registry's own name may have a port
 
 
 @contextmanager
