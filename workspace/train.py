@@ -52,7 +52,7 @@ BYTES_PER_TOKEN = 200_000  # of GPU memory in a pass: 172,000 measured at depth 
 
 # ---- The optimisers: Muon for matrices, AdamW for the rest --------------------------------------
 MATRIX_LR = by_device(gpu=0.04, cpu=0.06)
-EMBEDDING_LR = by_device(gpu=0.6, cpu=0.6)  # at WIDTH 768; scaled by WIDTH^-0.5
+EMBEDDING_LR = by_device(gpu=0.6, cpu=1.0)  # at WIDTH 768; scaled by WIDTH^-0.5
 UNEMBEDDING_LR = by_device(gpu=0.004, cpu=0.01)  # likewise
 RESIDUAL_SCALE_LR = by_device(gpu=0.005, cpu=0.005)
 X0_SCALE_LR = by_device(gpu=0.5, cpu=0.02)  # small batches: 0.5 is a random walk
