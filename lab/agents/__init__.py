@@ -22,7 +22,9 @@ class Proposal:
     hypothesis: str  # why it should lower val_bpb
     train_py: str
     agent: str  # which agent, with its model where it has one
-    facts: dict[str, str] = field(default_factory=dict)  # the agent's own notes, given back in Past.facts
+    facts: dict[str, str] = field(
+        default_factory=dict
+    )  # the agent's own notes, given back in Past.facts
     cost_usd: float | None = None  # None when it cost nothing that can be counted
     tokens: int | None = None  # of the model's, prompt and reply; None without a model
 

@@ -29,7 +29,7 @@ from lab.prompt import Brief
 MOVES: tuple[Dial | Switch, ...] = (*DIALS, *MODEL_SWITCHES, *TRAINING_SWITCHES)
 
 # 1 would draw ideas in proportion to their weight; more leans towards the heavier ones.
-EAGERNESS = 1.5
+EAGERNESS = 2.0
 
 # The best near misses that are looked at for combining; the rest gained too little to matter.
 COMBINE_FROM = 8
