@@ -258,7 +258,7 @@ def test_a_checkpoint_that_the_disk_cannot_take_is_the_labs_fault(
     nightly: Nightly, small_disk: Path
 ) -> None:
     """The idea was not tried, so it is not counted against it, and it is tried again."""
-    large = HONEST.replace('"width": 32', '"width": 6000')  # 49 MB of weights
+    large = HONEST.replace('"width": 32', '"width": 8000')  # 66 MB of weights
     nightly.write_script(one=large)
     nightly.place, script = small_disk, nightly.place / "script"
     nightly.environment |= {
