@@ -230,24 +230,34 @@ class Gate:
             raise WireError(
                 f"a checkpoint of {size:,} bytes is over the cap of {self._cap_bytes:,}"
             )
-        digest = hashlib.sha256()
         partial = self._checkpoint / (WEIGHTS_FILE + ".partial")
-        left = size
-        with partial.open("wb") as file:
-            while left:
-                try:
-                    chunk = peer.recv(min(CHUNK_BYTES, left))
-                except ConnectionError as error:
-                    raise WireError("the connection was reset inside the checkpoint") from error
-                if not chunk:
-                    raise WireError("the connection closed inside the checkpoint")
-                digest.update(chunk)
-                file.write(chunk)
-                left -= len(chunk)
-            sealed = Sealed(time.monotonic(), digest.hexdigest(), size)
+        try:
+            sealed = _receive_file(peer, size, partial)
+        except BaseException:
+            partial.unlink(missing_ok=True)  # half a checkpoint is only a full disk
+            raise
         partial.chmod(0o644)
         partial.replace(self._checkpoint / WEIGHTS_FILE)
         return sealed
+
+
+def _receive_file(peer: socket.socket, size: int, path: Path) -> Sealed:
+    """Write exactly `size` bytes from the peer to a file, hashed on their way."""
+    digest = hashlib.sha256()
+    left = size
+    with path.open("wb") as file:
+        while left:
+            try:
+                chunk = peer.recv(min(CHUNK_BYTES, left))
+            except ConnectionError as error:
+                raise WireError("the connection was reset inside the checkpoint") from error
+            if not chunk:
+                raise WireError("the connection closed inside the checkpoint")
+            digest.update(chunk)
+            file.write(chunk)
+            left -= len(chunk)
+        file.flush()
+    return Sealed(time.monotonic(), digest.hexdigest(), size)
 
 
 def _read_report(payload: bytes) -> Report:

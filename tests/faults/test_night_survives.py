@@ -265,11 +265,16 @@ def test_a_checkpoint_that_the_disk_cannot_take_is_the_labs_fault(
         "NIGHTLAB_SCRIPT": str(script),
         "NIGHTLAB_MIN_FREE_BYTES": "1000000",
     }
-    output = nightly.run()
-    statuses = [(r["title"], r["trial"]["status"]) for r in nightly.records()]
-    assert statuses[2:4] == [("one", "lost"), ("one", "lost")], output
-    assert "No space left" in nightly.records()[2]["trial"]["reason"]
+    night = nightly.start()
+    output = nightly.finish(night)
+    assert night.returncode == 1, output
+    assert "lost by the lab itself" in output
+    lost = nightly.records()[2:]
+    assert [(r["title"], r["trial"]["status"]) for r in lost] == [("one", "lost")] * 4
+    assert [r["repeats"] for r in lost] == [None, 3, None, 5]
+    assert "No space left" in lost[0]["trial"]["reason"]
     assert chain_is_intact(nightly)
+    assert not list(nightly.folder.glob("experiments/*/checkpoint/*.partial"))
 
 
 def test_a_baseline_that_fails_ends_the_night_with_its_reason(nightly: Nightly) -> None:
