@@ -13,69 +13,17 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from lab.agents import Proposal
 from lab.campaign import Campaign, Pending
 from lab.contract import ContractBroken, check
 from lab.interrupts import Interrupts
 from lab.ledger import Record
+from lab.night import Night
 from lab.outcome import Status
-from lab.settings import Settings
-from lab.show.progress import Plotter
 from lab.show.results import write_results
 from lab.show.screen import Screen
-from lab.show.view import standing_of
-from lab.trial import Bench, Trial, reject, run_trial
+from lab.trial import Trial, reject, run_trial
 from lab.verdict import Verdict, accept_baseline, decide, refuse
 from lab.workspace import Candidate
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Night:
-    """Everything that is open while a campaign runs."""
-
-    settings: Settings
-    bench: Bench
-    campaign: Campaign
-    program: str
-    screen: Screen
-    interrupts: Interrupts
-    plotter: Plotter
-    deadline: float | None = None  # host monotonic clock
-    planned: int | None = None  # experiments in the ledger when a limit by count is reached
-
-    def seconds_left(self) -> float | None:
-        return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
-
-    def hardware(self) -> str:
-        traits = self.campaign.facts.fingerprint.comparable
-        return str(traits.get("gpu") or traits.get("cpu") or "")
-
-    def baseline(self, number: int) -> Pending:
-        """The next run of the seed train.py."""
-        facts = self.campaign.facts
-        run = len(self.campaign.ledger.baselines()) + 1
-        proposal = Proposal(
-            title=f"baseline, run {run} of {facts.noise_runs}",
-            hypothesis="The seed as it is: what there is to beat, and how much seeds alone move it.",
-            train_py=self.campaign.workspace.read(self.campaign.workspace.root()),
-            agent="seed",
-        )
-        return Pending(number, "baseline", proposal, repeats=None, agent_s=0.0)
-
-    def show_standing(self) -> None:
-        """Tell the screen where the campaign is, between two experiments."""
-        facts, records = self.campaign.facts, self.campaign.ledger.records
-        self.screen.standing(
-            standing_of(
-                records,
-                tag=facts.tag,
-                profile=facts.profile,
-                hardware=self.hardware(),
-                experiments_done=len(records),
-                experiments_limit=self.planned,
-                seconds_left=self.seconds_left(),
-            )
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,28 +10,23 @@ Never   runs git, the engine or a model itself; each has its own door
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import time
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 from lab.agents import Agent, NoMoreIdeas
 from lab.agents.open import agent_line, open_agent
-from lab.campaign import SCHEMA, Campaign, Facts, Pending, new_tag, open_campaign
-from lab.errors import BadInput, CampaignError, LabError
-from lab.experiment import Night, conclude, run_experiment
+from lab.campaign import Campaign, Pending, new_tag
+from lab.errors import CampaignError, LabError
+from lab.experiment import conclude, run_experiment
 from lab.history import write_brief
 from lab.host import Say
-from lab.interrupts import Interrupts
 from lab.ledger import Record
+from lab.night import Night, open_night
 from lab.outcome import Status, StopNow
 from lab.recovery import wait_for_engine
 from lab.settings import Settings
-from lab.setup import Ready, set_up
-from lab.show.progress import Plotter
-from lab.show.screen import open_screen
 
 # Two losses in a row are bad luck; four are a broken host, and a night of them helps nobody.
 MOST_LOST_IN_A_ROW = 4
@@ -53,36 +48,13 @@ def overnight(settings: Settings, say: Say) -> Night:
     """
     say(agent_line(settings))
     agent = open_agent(settings)
-    program = read_text(settings.program, "the research brief")
-    seed_train_py = read_text(settings.train_file, "the seed train.py")
     tag = settings.tag or new_tag(settings.runs, datetime.now().astimezone())
-    with (
-        set_up(settings, campaign=tag, say=say) as ready,
-        open_campaign(
-            settings.runs,
-            describe_campaign(
-                settings, ready, tag=tag, agent=agent.name, seed_train_py=seed_train_py
-            ),
-            seed_train_py=seed_train_py,
-        ) as campaign,
-        Interrupts(campaign.folder) as interrupts,
-        open_screen(campaign.folder / "events.jsonl") as screen,
-    ):
+    with open_night(settings, tag=tag, agent=agent.name, say=say) as opened:
         limits = Limits(
             deadline=time.monotonic() + settings.hours * 3600 if settings.hours else None,
             candidates=settings.experiments,
         )
-        night = Night(
-            settings=settings,
-            bench=ready.bench,
-            campaign=campaign,
-            program=program,
-            screen=screen,
-            interrupts=interrupts,
-            plotter=Plotter(campaign.folder),
-            deadline=limits.deadline,
-            planned=_planned(campaign, limits),
-        )
+        night = replace(opened, deadline=limits.deadline, planned=_planned(opened.campaign, limits))
         research(night, agent, limits)
         return night
 
@@ -222,35 +194,3 @@ def _say_how_it_ended(night: Night, why: str) -> None:
         best_bpb=best.val_bpb if best else None,
     )
     night.screen.say(f"records, best model and pictures: {night.campaign.folder}")
-
-
-def describe_campaign(
-    settings: Settings, ready: Ready, *, tag: str, agent: str, seed_train_py: str
-) -> Facts:
-    """What every score of this campaign will have been measured with."""
-    profile = ready.bench.profile
-    return Facts(
-        schema=SCHEMA,
-        tag=tag,
-        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        profile=profile.name,
-        agent=agent,
-        seed=settings.seed,
-        noise_runs=settings.noise_runs or profile.noise_runs,
-        noise_margin_sd=settings.noise_margin_sd,
-        image_id=ready.image.id,
-        variant=ready.image.variant,
-        kernels=ready.image.kernels,
-        harness_sha256=ready.image.harness_sha256,
-        data_sha256=ready.data_sha256,
-        train_sha256=hashlib.sha256(seed_train_py.encode()).hexdigest(),
-        fingerprint=ready.fingerprint,
-    )
-
-
-def read_text(path: Path, what: str) -> str:
-    """A file that the user gave, as text."""
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{what} cannot be read: {path}", why=str(error)) from error

@@ -9,9 +9,9 @@ from __future__ import annotations
 from datetime import datetime
 
 from lab.errors import LabError
-from lab.experiment import Night
 from lab.host import Say
 from lab.ledger import Ledger
+from lab.night import Night
 from lab.outcome import Status
 from lab.overnight import overnight
 from lab.settings import Settings

@@ -33,8 +33,8 @@ def by_device(*, gpu: Any, cpu: Any) -> Any:
 
 # ---- The model ----------------------------------------------------------------------------------
 DEPTH = by_device(gpu=8, cpu=2)  # blocks
-WIDTH = by_device(gpu=512, cpu=128)  # channels of the residual stream
-HEAD_DIM = by_device(gpu=128, cpu=64)
+WIDTH = by_device(gpu=512, cpu=96)  # channels of the residual stream
+HEAD_DIM = by_device(gpu=128, cpu=48)
 HEADS_PER_KV_HEAD = by_device(gpu=1, cpu=1)  # more than 1 is grouped-query attention
 MLP_RATIO = by_device(gpu=4, cpu=4)  # hidden channels of the MLP, in widths
 WINDOW_PATTERN = "SSSL"  # block by block: S sees half the context, L all; the last is always L

@@ -40,6 +40,7 @@ FLOW = [
     "interrupts",
     "recovery",
     "setup",
+    "night",
     "experiment",
     "overnight",
     "byhand",
