@@ -85,6 +85,7 @@ def train(profile: Profile, data: Path, seed: int, out: Path) -> tuple[int, int,
     return int(found[1]), int(found[2]), float(found[3]), total_s
 
 
+@torch.inference_mode()
 def score(profile: Profile, data: Path, checkpoint: Path) -> float:
     """val_bpb of a checkpoint, over every validation row."""
     os.environ["NIGHTLAB_PROFILE"] = profile.name  # the seed reads it on import
