@@ -37,13 +37,14 @@ WIDTH = by_device(gpu=512, cpu=96)  # channels of the residual stream
 HEAD_DIM = by_device(gpu=128, cpu=48)
 HEADS_PER_KV_HEAD = by_device(gpu=1, cpu=1)  # more than 1 is grouped-query attention
 MLP_RATIO = by_device(gpu=4, cpu=4)  # hidden channels of the MLP, in widths
+MLP_LOOKBACK = by_device(gpu=0.0, cpu=0.25)  # share of its input taken from the position before
 WINDOW_PATTERN = "SSSL"  # block by block: S sees half the context, L all; the last is always L
 ROTARY_BASE = 10_000.0
 QK_NORM = True  # RMS-normalise queries and keys
 VALUE_EMBEDDINGS = True  # on alternating blocks, the last included
 GATE_CHANNELS = 32  # of the residual stream, that decide how much value embedding each head takes
 X0_RESIDUAL = True  # mix the embedding back in before every block
-LOGIT_SOFTCAP = 15.0  # logits stay within +-this; None leaves them free
+LOGIT_SOFTCAP = by_device(gpu=15.0, cpu=None)  # logits stay within +-this; None leaves them free
 
 # ---- The batch ----------------------------------------------------------------------------------
 BATCH_TOKENS = by_device(gpu=2**19, cpu=2**10)  # tokens an optimiser step, in equal passes
@@ -272,6 +273,15 @@ class MLP(nn.Module):
         return self.down(F.relu(self.up(x)).square())
 
 
+def look_back(x: Tensor) -> Tensor:
+    """The channels (B, T, C), the first share of them from the position before, zero at the first."""
+    early = int(MLP_LOOKBACK * x.size(-1))
+    if early == 0:
+        return x
+    previous = F.pad(x[..., :early], (0, 0, 1, -1))
+    return torch.cat((previous, x[..., early:]), dim=-1)
+
+
 class Block(nn.Module):
     """Attention, then the MLP, each added to the stream it reads through a norm."""
 
@@ -282,7 +292,7 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, tokens: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         x = x + self.attention(norm(x), tokens, cos, sin)
-        return x + self.mlp(norm(x))
+        return x + self.mlp(look_back(norm(x)))
 
 
 class GPT(nn.Module):

@@ -76,12 +76,15 @@ def test_rows_do_not_see_each_other() -> None:
 
 def test_logits_stay_within_the_soft_cap() -> None:
     """The cap holds even for a model that has blown up."""
-    model = stirred(train_file.config())
+    module = train_file.load()
+    module.LOGIT_SOFTCAP = 15.0
+    model = module.build_model(train_file.config())
+    model.load_state_dict(stirred(train_file.config()).state_dict())
     with torch.no_grad():
         model.unembedding.weight.mul_(1e4)
     logits = model(torch.randint(64, (2, 32)))
-    assert logits.abs().max() <= seed.LOGIT_SOFTCAP
-    assert logits.abs().max() > 0.9 * seed.LOGIT_SOFTCAP
+    assert logits.abs().max() <= 15.0
+    assert logits.abs().max() > 0.9 * 15.0
 
 
 def test_soft_cap_follows_the_formula() -> None:
@@ -89,18 +92,23 @@ def test_soft_cap_follows_the_formula() -> None:
     config = train_file.config()
     model = stirred(config)
     tokens = torch.randint(64, (2, 32))
-    capped = model(tokens)
-    module = train_file.load()
-    module.LOGIT_SOFTCAP = None
-    plain = module.build_model(config)
-    plain.load_state_dict(model.state_dict())
-    assert torch.allclose(capped, 15 * torch.tanh(plain(tokens) / 15), atol=1e-4)
+    logits = {}
+    for cap in (15.0, None):
+        module = train_file.load()
+        module.LOGIT_SOFTCAP = cap
+        rebuilt = module.build_model(config)
+        rebuilt.load_state_dict(model.state_dict())
+        logits[cap] = rebuilt(tokens)
+    assert torch.allclose(logits[15.0], 15 * torch.tanh(logits[None] / 15), atol=1e-4)
 
 
 def test_the_whole_forward_pass_is_the_published_flow() -> None:
     """Scales, x0, pre-norms, squared ReLU, last norm: written out once more, without the module."""
     config = train_file.config(depth=2, window_pattern="L")
-    model = stirred(config)
+    module = train_file.load()
+    module.MLP_LOOKBACK, module.LOGIT_SOFTCAP = 0.0, 15.0  # as on a GPU
+    model = module.build_model(config)
+    model.load_state_dict(stirred(config).state_dict())
     tokens = torch.randint(64, (2, 32))
 
     def rms(x: Tensor) -> Tensor:
@@ -114,6 +122,19 @@ def test_the_whole_forward_pass_is_the_published_flow() -> None:
         x = x + hidden @ block.mlp.down.weight.T
     expected = 15 * torch.tanh(rms(x) @ model.unembedding.weight.T / 15)
     assert torch.allclose(model(tokens), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_looking_back_takes_channels_from_the_position_before(share: float) -> None:
+    """One position off, and the model would see its own answer, or nothing."""
+    module = train_file.load()
+    module.MLP_LOOKBACK = share
+    x = torch.randn(2, 5, 8)
+    early = int(8 * share)
+    for t in range(5):
+        before = x[:, t - 1, :early] if t else torch.zeros(2, early)
+        assert torch.equal(module.look_back(x)[:, t, :early], before)
+        assert torch.equal(module.look_back(x)[:, t, early:], x[:, t, early:])
 
 
 def test_loss_is_the_cross_entropy_of_the_logits() -> None:
@@ -194,7 +215,8 @@ def test_default_config_is_json_and_builds() -> None:
     [
         ("VALUE_EMBEDDINGS", False),
         ("X0_RESIDUAL", False),
-        ("LOGIT_SOFTCAP", None),
+        ("LOGIT_SOFTCAP", 15.0),
+        ("MLP_LOOKBACK", 0.0),
         ("QK_NORM", False),
         ("COMPILE", False),
     ],

@@ -102,6 +102,16 @@ DIALS: tuple[Dial, ...] = (
         gpu=(1.5, 1.5),
         cpu=(1.5, 1.0),
     ),
+    Dial(
+        move="mlp-lookback",
+        constant="MLP_LOOKBACK",
+        family="residual stream",
+        ladder=Grid(rungs=(0.0, 0.125, 0.25, 0.375, 0.5)),
+        up="The MLP then reads pairs of tokens, at no parameter and hardly any time.",
+        down="The channels taken from the position before are missing at this one.",
+        gpu=(1.0, 0.5),
+        cpu=(2.0, 1.0),
+    ),
     # ---- Attention.
     Dial(
         move="head-dim",

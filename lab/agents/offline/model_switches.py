@@ -293,9 +293,10 @@ _STREAM = (
         hypothesis="Both read the same stream, so a norm and an addition are saved at little loss.",
         edits=(
             Rewrite(
-                find="x = x + self.attention(norm(x), any_a, any_b, any_c)\nreturn x + self.mlp(norm(x))",
+                find="x = x + self.attention(norm(x), any_a, any_b, any_c)\n"
+                "return x + self.mlp(look_back(norm(x)))",
                 put="normed = norm(x)\n"
-                "return x + self.attention(normed, any_a, any_b, any_c) + self.mlp(normed)",
+                "return x + self.attention(normed, any_a, any_b, any_c) + self.mlp(look_back(normed))",
                 within="Block.forward",
             ),
         ),
@@ -330,24 +331,6 @@ _STREAM = (
         cpu=6.0,
     ),
     Switch(
-        move="mlp-sees-previous",
-        family="residual stream",
-        title="a quarter of the MLP's input comes from the previous position",
-        hypothesis="The MLP then reads pairs of tokens, at no parameter and hardly any time.",
-        edits=(
-            Rewrite(
-                find="return x + self.mlp(norm(x))",
-                put="normed = norm(x)\n"
-                "here = normed.size(-1) // 4\n"
-                "previous = F.pad(normed[..., :here], (0, 0, 1, -1))\n"
-                "return x + self.mlp(torch.cat((previous, normed[..., here:]), dim=-1))",
-                within="Block.forward",
-            ),
-        ),
-        gpu=1.0,
-        cpu=8.0,
-    ),
-    Switch(
         move="embedding-norm-off",
         family="removal",
         title="no norm on the embedding",
@@ -374,7 +357,7 @@ _HEAD = (
             Rewrite(find="LOGIT_SOFTCAP = any_value", put=""),
         ),
         gpu=0.8,
-        cpu=1.5,
+        cpu=0.0,  # the seed has no cap there
     ),
     Switch(
         move="softcap-rational",
@@ -389,7 +372,7 @@ _HEAD = (
             ),
         ),
         gpu=0.6,
-        cpu=1.0,
+        cpu=0.0,  # the seed has no cap there
     ),
     Switch(
         move="unembedding-bias",
