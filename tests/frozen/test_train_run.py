@@ -64,7 +64,9 @@ def test_accumulated_passes_are_one_large_batch() -> None:
         loss = trainer.step(iter(list(pieces)), 0, 0.0)
         results.append((loss, model.unembedding.weight.detach().clone()))
     assert results[0][0] == pytest.approx(results[1][0], abs=1e-5)
-    assert torch.allclose(results[0][1], results[1][1], atol=1e-4)
+    # Adam's first step is the sign of the gradient: where that is rounding, the sign is too.
+    differing = (results[0][1] - results[1][1]).abs() > 1e-4
+    assert differing.float().mean() < 1e-3
 
 
 def test_warm_up_leaves_nothing_behind() -> None:
