@@ -121,7 +121,7 @@ def test_auto_is_the_offline_agent_and_needs_nothing() -> None:
 
 
 def test_the_demonstration_script_fits_the_seed() -> None:
-    """`make smoke AGENT=scripted` must not fail on an edit that went stale."""
+    """A demonstration that fails on an edit gone stale demonstrates the wrong thing."""
     agent = open_agent(Settings(agent="scripted", script=DEMO))
     seed = Settings().train_file.read_text()
     given: list[Proposal] = []
