@@ -45,7 +45,7 @@ class Interrupts:
         if self._requests:
             return "you asked for it (Ctrl-C)"
         if self._stop_file.exists():
-            return f"there is a file named {STOP_FILE} in the campaign"
+            return f"there is a file named {STOP_FILE} in the campaign; remove it to resume"
         return None
 
     def check(self) -> None:
