@@ -102,7 +102,7 @@ def evaluate(
     watch.phase("evaluation", cap_s=profile.evaluation_cap_s)
     with listening(folders.tribune / "tribune.sock") as listener:
         began = time.monotonic()
-        with engine.start(judge) as judge_container, engine.start(model) as model_container:
+        with engine.start_both(judge, model) as (judge_container, model_container):
             try:
                 findings = _await_findings(
                     listener, judge_container, model_container, profile, watch, began
