@@ -49,7 +49,7 @@ LOGIT_SOFTCAP = by_device(gpu=15.0, cpu=None)  # logits stay within +-this; None
 # ---- The batch ----------------------------------------------------------------------------------
 BATCH_TOKENS = by_device(gpu=2**19, cpu=2**10)  # tokens an optimiser step, in equal passes
 DEVICE_BATCH_TOKENS = by_device(gpu=2**18, cpu=2**10)  # a forward pass; halved till memory suffices
-BYTES_PER_TOKEN = 200_000  # of GPU memory in a pass: 172,000 measured at depth 8, and some slack
+BYTES_PER_TOKEN = 200_000  # of GPU memory in a pass: 172,000 by the original's published peak
 
 # ---- The optimisers: Muon for matrices, AdamW for the rest --------------------------------------
 MATRIX_LR = by_device(gpu=0.04, cpu=0.06)
