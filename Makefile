@@ -2,7 +2,7 @@
 # A variable on the line is a setting of the same name: make overnight TAG=nov23 HOURS=8
 
 LAB := .venv/bin/python -m lab
-SETTINGS := TAG HOURS EXPERIMENTS AGENT SCRIPT PROFILE SEED NOISE_RUNS NOISE_MARGIN_SD \
+SETTINGS := TAG HOURS EXPERIMENTS AGENT SCRIPT PROFILE SEED NOISE_RUNS BPB_PER_LINE MOST_RERUNS \
     VARIANT KERNELS BASE HUB_MIRROR PARQUET SHARDS CPUS PROGRAM TRAIN_FILE INSTALL_ENGINE
 
 # Only what stands on the make line: a TAG or PROFILE that happens to be in the environment means nothing here.

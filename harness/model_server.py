@@ -3,8 +3,9 @@
     python -m harness.model_server
 
 It has no training data, no network, no memory of other runs, and nothing to write but /tmp. What it
-knows of the validation text is the rows in front of it. Whatever goes wrong leaves as a class of
-failure, never as text, which could carry the rows out.
+knows of the validation text is the rows in front of it: whole ones in container A, which claims a loss for
+every target; cut ones in container B, which gives its logits where it was cut. Whatever goes wrong leaves
+as a class of failure, never as text, which could carry the rows out.
 
 It runs the agent's code, so nothing that it says is trusted; the judge checks what can be checked.
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import os
 import socket
 import sys
@@ -94,38 +96,68 @@ def losses(model: torch.nn.Module, rows: torch.Tensor, vocab_size: int) -> torch
     Raises:
         CannotScore: the forward pass failed, or its logits have another shape than (B, T, V).
     """
-    inputs, targets = rows[:, :-1], rows[:, 1:]
+    logits = _forward(model, rows[:, :-1], vocab_size)
+    # Row by row in float32: a batch of logits at 2048 x 8192 is 2 GB, and a copy of it another 2.
+    return torch.stack(
+        [
+            F.cross_entropy(row_logits.float(), row_targets, reduction="none")
+            for row_logits, row_targets in zip(logits, rows[:, 1:], strict=True)
+        ]
+    )
+
+
+def logits_at(
+    model: torch.nn.Module, inputs: torch.Tensor, cuts: torch.Tensor, vocab_size: int
+) -> torch.Tensor:
+    """The logits at one position of each row.
+
+    Shapes: inputs (B, T) int64, cuts (B,) int64, return (B, V) float32.
+
+    Raises:
+        CannotScore: the forward pass failed, or its logits have another shape than (B, T, V).
+    """
+    logits = _forward(model, inputs, vocab_size)
+    return logits[torch.arange(len(cuts), device=logits.device), cuts].float()
+
+
+def _forward(model: torch.nn.Module, inputs: torch.Tensor, vocab_size: int) -> torch.Tensor:
     try:
         logits = model(inputs)
     except BaseException as error:
         raise _out_of_memory_or(Failure.FORWARD_FAILED, error) from error
     if not isinstance(logits, torch.Tensor) or logits.shape != (*inputs.shape, vocab_size):
         raise CannotScore(Failure.LOGITS_WRONG_SHAPE)
-    # Row by row in float32: a batch of logits at 2048 x 8192 is 2 GB, and a copy of it another 2.
-    return torch.stack(
-        [
-            F.cross_entropy(row_logits.float(), row_targets, reduction="none")
-            for row_logits, row_targets in zip(logits, targets, strict=True)
-        ]
-    )
+    return logits
 
 
 def serve(judge: socket.socket, profile: Profile, model: torch.nn.Module) -> None:
-    """Answer rows with losses until the judge hangs up."""
+    """Answer rows with losses, and cut rows with logits, until the judge hangs up."""
     wire.send(judge, Kind.READY)
     while True:
         try:
             kind, payload = wire.receive(judge, cap_bytes=ROWS_CAP_BYTES)
         except wire.WireError:
             return
-        if kind is not Kind.ROWS:
-            raise wire.WireError(f"a judge does not say {kind.name}")
-        shape = wire.ROWS_SHAPE.unpack_from(payload)
-        tokens = np.frombuffer(payload, dtype=np.uint16, offset=wire.ROWS_SHAPE.size)
-        rows = torch.from_numpy(tokens.astype(np.int64).reshape(shape)).to(profile.device)
         with torch.inference_mode():
-            nats = losses(model, rows, profile.vocab_size)
-        wire.send(judge, Kind.LOSSES, nats.to("cpu", torch.float32).numpy().tobytes())
+            if kind is Kind.ROWS:
+                shape = wire.ROWS_SHAPE.unpack_from(payload)
+                rows = _tokens(payload, wire.ROWS_SHAPE.size, shape, profile.device)
+                said, values = Kind.LOSSES, losses(model, rows, profile.vocab_size)
+            elif kind is Kind.CUTS:
+                shape = wire.CUTS_SHAPE.unpack_from(payload)
+                inputs = _tokens(payload, wire.CUTS_SHAPE.size, shape, profile.device)
+                at = wire.CUTS_SHAPE.size + 2 * inputs.numel()
+                cuts = _tokens(payload, at, (shape[0],), profile.device)
+                said, values = Kind.LOGITS, logits_at(model, inputs, cuts, profile.vocab_size)
+            else:
+                raise wire.WireError(f"a judge does not say {kind.name}")
+        wire.send(judge, said, values.to("cpu", torch.float32).numpy().tobytes())
+
+
+def _tokens(payload: bytes, offset: int, shape: tuple[int, ...], device: str) -> torch.Tensor:
+    """uint16 of a message as int64 on the device."""
+    flat = np.frombuffer(payload, dtype=np.uint16, offset=offset, count=math.prod(shape))
+    return torch.from_numpy(flat.astype(np.int64).reshape(shape)).to(device)
 
 
 def connect(path: str) -> socket.socket:

@@ -27,10 +27,18 @@ class Profile:
     train_budget_s: float
     startup_cap_s: float  # create to `prepare.start()`: import, build, compile on dummy tokens
     save_grace_s: float  # after the budget, to write and send the checkpoint
-    evaluation_cap_s: float  # load, and score every validation row
+    load_cap_s: float  # a model container: import, build, load the weights
+    evaluation_cap_s: (
+        float  # load, and score every validation row; the blind pass has as long again
+    )
     val_rows: int  # rows of T targets each
     holdout_rows: int
     evaluation_batch_rows: int
+    order_rows: int  # rows that the audit scores again in another order
+    # By how much an honest model's loss may differ between two containers, in nats: where the campaign's
+    # own A/A run says less and at most. Float32 on a CPU repeats to the last bit; bfloat16 need not.
+    tolerance_floor_nats: float
+    tolerance_cap_nats: float
     noise_runs: int  # how often the baseline is run, to learn the noise
     memory_bytes: int  # of the container, its scratch space included
     scratch_bytes: int  # /tmp
@@ -55,10 +63,14 @@ PROFILES: dict[str, Profile] = {
             train_budget_s=300.0,
             startup_cap_s=180.0,
             save_grace_s=5.0,
+            load_cap_s=120.0,
             evaluation_cap_s=300.0,
             val_rows=10_240,
             holdout_rows=10_240,
             evaluation_batch_rows=32,
+            order_rows=512,
+            tolerance_floor_nats=0.02,
+            tolerance_cap_nats=0.1,
             noise_runs=3,
             memory_bytes=32 * GIB,
             scratch_bytes=8 * GIB,
@@ -74,10 +86,14 @@ PROFILES: dict[str, Profile] = {
             train_budget_s=60.0,
             startup_cap_s=180.0,
             save_grace_s=3.0,
+            load_cap_s=40.0,
             evaluation_cap_s=60.0,
             val_rows=2_048,
             holdout_rows=2_048,
             evaluation_batch_rows=32,
+            order_rows=128,
+            tolerance_floor_nats=0.0001,
+            tolerance_cap_nats=0.01,
             noise_runs=3,
             memory_bytes=6 * GIB,
             scratch_bytes=1 * GIB,
@@ -93,10 +109,14 @@ PROFILES: dict[str, Profile] = {
             train_budget_s=8.0,
             startup_cap_s=30.0,
             save_grace_s=3.0,
+            load_cap_s=20.0,
             evaluation_cap_s=30.0,
             val_rows=512,
             holdout_rows=512,
             evaluation_batch_rows=64,
+            order_rows=64,
+            tolerance_floor_nats=0.0001,
+            tolerance_cap_nats=0.01,
             noise_runs=2,
             memory_bytes=3 * GIB,
             scratch_bytes=512 * MIB,

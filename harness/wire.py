@@ -4,8 +4,12 @@ Every message is a fixed header and a payload whose size is known before it is r
 unpickled. There are three conversations, each over a unix socket:
 
     gate      train container -> controller   STARTED  OPEN  REPORT*  CONFIG  WEIGHTS  SEALED
-    tribune   judge           -> controller   PROGRESS*  JUDGEMENT
-    bench     model container <-> judge       READY  (ROWS  LOSSES)*  or FAILED
+    tribune   judge           -> controller   PROGRESS*  JUDGEMENT  (DISMISS or AUDIT)
+                                              then, if audited: (PROGRESS*  JUDGEMENT)  PROGRESS*  AUDITED
+    bench     model container <-> judge       READY  (ROWS  LOSSES)* (CUTS  LOGITS)*  or FAILED
+
+Two model containers are heard, one after the other: A on the bench, B on the blind bench. Nothing leads
+from one to the other but the judge.
 
 The standard library alone: the controller has no torch.
 """
@@ -24,7 +28,8 @@ JUDGE_DATA = "/data/judge"  # mounted in the judge alone
 CHECKPOINT = "/checkpoint"  # config.json, model.safetensors
 GATE_SOCKET = "/gate/gate.sock"
 TRIBUNE_SOCKET = "/tribune/tribune.sock"
-BENCH_SOCKET = "/bench/bench.sock"
+BENCH_SOCKET = "/bench/bench.sock"  # a model container's; in the judge, that of A
+BLIND_SOCKET = "/blind/bench.sock"  # in the judge, that of B
 
 # The environment that a container is given.
 PROFILE_VARIABLE = "NIGHTLAB_PROFILE"
@@ -38,11 +43,12 @@ HEADER = struct.Struct("<4sIQ")  # magic, kind, payload bytes
 REPORT = struct.Struct("<QQdd")  # step, training tokens so far, loss in nats, MFU or NaN
 PROGRESS = struct.Struct("<QQ")  # rows scored, rows in all
 ROWS_SHAPE = struct.Struct("<II")  # rows, tokens a row (T + 1); then uint16 tokens, row by row
+CUTS_SHAPE = struct.Struct("<II")  # rows, tokens a row (T); then uint16 tokens, then uint16 cuts
 FAILED = struct.Struct("<I")  # a Failure
 
 
 class Kind(IntEnum):
-    """What a message is. Numbers are never reused: 24 to 31 are kept for the blind audit."""
+    """What a message is. Numbers are never reused."""
 
     STARTED = 1
     OPEN = 2
@@ -52,10 +58,15 @@ class Kind(IntEnum):
     SEALED = 6
     PROGRESS = 10
     JUDGEMENT = 11  # JSON, UTF-8
+    DISMISS = 12  # nobody doubts this claim
+    AUDIT = 13  # JSON, UTF-8
+    AUDITED = 14  # JSON, UTF-8
     READY = 20
     ROWS = 21
     LOSSES = 22  # float32 nats, (rows, T), row by row
     FAILED = 23
+    CUTS = 24
+    LOGITS = 25  # float32, (rows, V), at the cut of each row
 
 
 class Failure(IntEnum):

@@ -35,13 +35,14 @@ from lab.agents import Proposal
 from lab.errors import BadInput, CampaignBusy, CampaignError
 from lab.fingerprint import Fingerprint
 from lab.gate import CONFIG_FILE, WEIGHTS_FILE
-from lab.ledger import Ledger, Record
+from lab.ledger import Ledger, Record, noise_of
+from lab.verdict import Noise, Rule
 from lab.workspace import Workspace
 
 LOCK_FILE = "lock"
 FACTS_FILE = "campaign.json"
 LEDGER_FILE = "ledger.jsonl"
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +56,8 @@ class Facts:
     agent: str
     seed: int
     noise_runs: int
-    noise_margin_sd: float
+    rule: Rule
+    prior_noise: Noise | None  # measured on this host by `lab noise`; None when it never was
     image_id: str
     variant: str
     kernels: str
@@ -74,6 +76,9 @@ class Pending:
     proposal: Proposal
     repeats: int | None
     agent_s: float
+    original: int | None = (
+        None  # the experiment whose code it runs again, for "confirm" and "audit"
+    )
 
 
 _FACTS = TypeAdapter(Facts)
@@ -88,6 +93,10 @@ class Campaign:
         self.facts = facts
         self.ledger = ledger
         self.workspace = workspace
+
+    def noise(self, *, also: tuple[int, float] | None = None) -> Noise | None:
+        """How much seeds alone move the score here, by all that is known; see `noise_of`."""
+        return noise_of(self.ledger.records, self.facts.prior_noise, also=also)
 
     def folder_of(self, number: int) -> Path:
         return self.folder / "experiments" / f"{number:04d}"
@@ -112,6 +121,25 @@ class Campaign:
         except (OSError, ValidationError):  # never written, or torn by the same power cut
             return None
 
+    def run_again(self, record: Record, *, kind: str) -> Pending:
+        """The code of an earlier experiment, to be run with a fresh seed."""
+        assert record.commit is not None, "only what became code is run again"
+        proposal = Proposal(
+            title=record.title,
+            hypothesis=record.hypothesis,
+            train_py=self.workspace.read(record.commit),
+            agent=record.agent,
+            facts=record.facts,
+        )
+        return Pending(
+            len(self.ledger.records) + 1,
+            kind,
+            proposal,
+            repeats=None,
+            agent_s=0.0,
+            original=record.number,
+        )
+
     def settle(self) -> None:
         """Make branch and best/ what the ledger says. Doing it twice changes nothing.
 
@@ -127,8 +155,23 @@ class Campaign:
         if not published.exists() or json.loads(published.read_bytes())["number"] != best.number:
             self._publish(record)
         for done in self.ledger.records[-2:]:  # what is no longer needed of the last two
-            if done.trial.val_bpb is not None:
+            if done.trial.val_bpb is not None or not done.trial.status.says_something:
                 shutil.rmtree(self.folder_of(done.number) / "checkpoint", ignore_errors=True)
+
+    def restore_checkpoint(self, number: int, folder: Path) -> bool:
+        """Put the weights of experiment `number` into `folder`, if they are the ones kept in best/."""
+        best = self.folder / "best"
+        try:
+            if json.loads((best / "record.json").read_bytes())["number"] != number:
+                return False
+            place = folder / "checkpoint"
+            place.mkdir(parents=True, exist_ok=True)
+            for name in (CONFIG_FILE, WEIGHTS_FILE):
+                shutil.copyfile(best / name, place / name)
+                (place / name).chmod(0o644)
+        except (OSError, ValueError, KeyError):
+            return False
+        return True
 
     def _publish(self, record: Record) -> None:
         source = self.folder_of(record.number)

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from lab.errors import ImageError, LabError
-from lab.settings import Settings, read_settings
+from lab.settings import CHECKOUT, Settings, read_settings
 
 app = typer.Typer(
     name="lab",
@@ -102,6 +102,36 @@ def run(
     from lab.byhand import run_by_hand
 
     run_by_hand(settings_of(tag=tag, profile=profile, seed=seed, cpus=cpus), file, say)
+
+
+@app.command()
+def audit(
+    number: Annotated[
+        int | None, typer.Argument(help="An experiment; the best one if none is named.")
+    ] = None,
+    tag: Tag = None,
+    cpus: Cpus = None,
+) -> None:
+    """Audit an experiment blindly: can its claim be reproduced without the answers? Exit 1 if not."""
+    from lab.byhand import audit_by_hand
+
+    record = audit_by_hand(settings_of(tag=tag, cpus=cpus), number, say)
+    raise typer.Exit(0 if record.trial.audit and record.trial.audit.passed else 1)
+
+
+@app.command()
+def noise(
+    file: Annotated[Path, typer.Argument(help="A train.py.")] = CHECKOUT / "workspace/train.py",
+    runs: Annotated[int, typer.Option(min=2, help="How often to run it.")] = 5,
+    tag: Tag = None,
+    profile: Profile = None,
+    seed: Seed = None,
+    cpus: Cpus = None,
+) -> None:
+    """Measure how much seeds alone move the score here; later campaigns begin with it."""
+    from lab.byhand import measure_noise
+
+    measure_noise(settings_of(tag=tag, profile=profile, seed=seed, cpus=cpus), file, runs, say)
 
 
 @app.command()

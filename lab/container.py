@@ -60,6 +60,7 @@ class Engine:
         self.client = client
         self.url = url
         self.seconds = 0.0  # spent waiting for the engine to make and remove containers
+        self.made: set[str] = set()  # ids of every container so far, removed ones too
 
     @classmethod
     def connect(cls, docker_host: str | None) -> Engine:
@@ -114,6 +115,7 @@ class Engine:
                 self._remove_leftover(spec.name)
                 handle = self.client.containers.create(**_arguments(spec))
                 container = Container(self, handle, spec.name)
+                self.made.add(container.id)
                 handle.start()
                 container.started = time.monotonic()
             yield container

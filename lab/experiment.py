@@ -4,6 +4,9 @@ Owns    the order of writes that makes a night survive anything
 Takes   a Pending proposal, an open night
 Gives   a Record, already on disk and acted on
 Never   chooses what to try
+
+What a score leads to is asked twice, of the same function: before the audit, which only a score that leads
+somewhere is worth, and after it.
 """
 
 from __future__ import annotations
@@ -13,16 +16,19 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from harness.findings import Plan, Score
 from lab.campaign import Campaign, Pending
 from lab.contract import ContractBroken, check
+from lab.gate import Training
 from lab.interrupts import Interrupts
-from lab.ledger import Record
+from lab.ledger import AUDIT, BASELINE, Record, reruns_of, scores_of
+from lab.lines import count_code_lines
 from lab.night import Night
 from lab.outcome import Status
-from lab.show.results import write_results
+from lab.show.results import ending, name_of, write_results
 from lab.show.screen import Screen
 from lab.trial import Trial, reject, run_trial
-from lab.verdict import Verdict, accept_baseline, decide, refuse
+from lab.verdict import Change, Verdict, accept_baseline, refuse, screen, settle
 from lab.workspace import Candidate
 
 
@@ -89,10 +95,12 @@ def run_experiment(night: Night, pending: Pending) -> Record:
         cost_usd=pending.proposal.cost_usd,
         agent_tokens=pending.proposal.tokens,
         repeats=pending.repeats,
+        original=pending.original,
         parent=candidate.parent if candidate else None,
         commit=candidate.commit if candidate else None,
         lines_added=candidate.lines_added if candidate else None,
         lines_removed=candidate.lines_removed if candidate else None,
+        net_lines=_net_lines(campaign, pending) if candidate else None,
         program_sha256=hashlib.sha256(night.program.encode()).hexdigest(),
         started_at=started_at,
         finished_at=_now(),
@@ -116,48 +124,109 @@ def conclude(night: Night) -> None:
 
 
 def _commit(campaign: Campaign, pending: Pending) -> Candidate:
-    best = campaign.ledger.best()
     proposal = pending.proposal
+    folder = campaign.folder_of(pending.number)
+    train_file = folder / "train.py"
+    train_file.write_text(proposal.train_py, encoding="utf-8")
+    train_file.chmod(0o644)  # the container's user is another one
+    if pending.original is not None:
+        return _committed(campaign, pending.original)
+    best = campaign.ledger.best()
     candidate = campaign.workspace.commit(
         proposal.train_py,
         number=pending.number,
         parent=best.commit if best else campaign.workspace.root(),
         message=f"{pending.number:04d} {proposal.title}\n\n{proposal.hypothesis}\n",
     )
-    folder = campaign.folder_of(pending.number)
-    train_file = folder / "train.py"
-    train_file.write_text(proposal.train_py, encoding="utf-8")
-    train_file.chmod(0o644)  # the container's user is another one
     (folder / "change.diff").write_text(candidate.diff, encoding="utf-8")
     return candidate
 
 
-def _run(night: Night, pending: Pending) -> Trial:
-    return run_trial(
-        night.bench,
-        night.campaign.folder_of(pending.number),
-        number=pending.number,
-        seed=night.campaign.facts.seed + pending.number - 1,
-        watch=Follower(night.screen, night.interrupts, pending),
+def _committed(campaign: Campaign, number: int) -> Candidate:
+    """The commit of an experiment that is run again."""
+    original = campaign.ledger.records[number - 1]
+    assert original.commit is not None, "only what became code is run again"
+    return Candidate(
+        number=number,
+        commit=original.commit,
+        parent=original.parent or "",
+        lines_added=original.lines_added or 0,
+        lines_removed=original.lines_removed or 0,
+        diff="",
     )
 
 
+def _run(night: Night, pending: Pending) -> Trial:
+    campaign = night.campaign
+    seed, sealed = campaign.facts.seed + pending.number - 1, None
+    if pending.kind == AUDIT and pending.original is not None:
+        original = campaign.ledger.records[pending.original - 1]
+        seed = original.trial.seed if original.trial.seed is not None else seed
+        if campaign.restore_checkpoint(original.number, campaign.folder_of(pending.number)):
+            sealed = original.trial.training
+    return run_trial(
+        night.bench,
+        campaign.folder_of(pending.number),
+        number=pending.number,
+        seed=seed,
+        watch=Follower(night.screen, night.interrupts, pending),
+        doubt=lambda score, training: _doubt(campaign, pending, score, training),
+        sealed=sealed,
+    )
+
+
+def _doubt(campaign: Campaign, pending: Pending, score: Score, training: Training) -> Plan | None:
+    """How to audit a claim: everything that something would follow from, and whatever is asked for."""
+    tolerance = campaign.ledger.tolerance_nats()
+    if pending.kind == BASELINE:
+        return Plan(tolerance_nats=tolerance, holdout=True)
+    verdict = _weigh(campaign, pending, score.bpb, training)
+    if pending.kind == AUDIT or verdict is None:
+        return Plan(tolerance_nats=tolerance, holdout=False)
+    if verdict.keep or verdict.confirm:
+        return Plan(tolerance_nats=tolerance, holdout=verdict.keep)
+    return None
+
+
 def _decide(campaign: Campaign, pending: Pending, trial: Trial) -> Verdict:
-    best, noise = campaign.ledger.best(), campaign.ledger.noise()
+    best = campaign.ledger.best()
     if trial.status is not Status.MEASURED or trial.val_bpb is None:
         return refuse(
             f"{trial.status.value}: {trial.reason}", best_bpb=best.val_bpb if best else None
         )
-    if pending.kind == "baseline":
+    if pending.kind == BASELINE:
         return accept_baseline(trial.val_bpb)
+    if pending.kind == AUDIT:
+        return refuse(f"an audit of {pending.original}", best_bpb=None)
+    verdict = _weigh(campaign, pending, trial.val_bpb, trial.training)
+    return verdict or refuse("there is no baseline to compare it with", best_bpb=None)
+
+
+def _weigh(
+    campaign: Campaign, pending: Pending, val_bpb: float, training: Training | None
+) -> Verdict | None:
+    """What this score would lead to; None without a baseline."""
+    records, rule = campaign.ledger.records, campaign.facts.rule
+    best = campaign.ledger.best()
+    original = pending.original
+    noise = campaign.noise(also=(original, val_bpb) if original else None)
     if best is None or noise is None:
-        return refuse("there is no baseline to compare it with", best_bpb=None)
-    return decide(
-        val_bpb=trial.val_bpb,
-        best_bpb=best.val_bpb,
-        noise=noise,
-        margin_sd=campaign.facts.noise_margin_sd,
+        return None
+    change = Change(
+        net_lines=_net_lines(campaign, pending),
+        memory_bytes=training.peak_memory_bytes if training else None,
     )
+    if original is None:
+        return screen(rule, val_bpb=val_bpb, best=best.bar, noise=noise, change=change)
+    reruns = [*scores_of(reruns_of(records, original)), val_bpb]
+    return settle(rule, reruns=reruns, best=best.bar, noise=noise, change=change)
+
+
+def _net_lines(campaign: Campaign, pending: Pending) -> int:
+    """Lines of code added minus removed, against the best."""
+    best = campaign.ledger.best()
+    before = campaign.workspace.read(best.commit if best else campaign.workspace.root())
+    return count_code_lines(pending.proposal.train_py) - count_code_lines(before)
 
 
 def _show(night: Night, record: Record) -> None:
@@ -167,11 +236,12 @@ def _show(night: Night, record: Record) -> None:
         experiment=record.number,
         kind=record.kind,
         status=record.trial.status.value,
-        kept=record.verdict.keep,
+        ending=ending(record),
+        audited=record.trial.audit is not None,
         val_bpb=record.trial.val_bpb,
         gain_bpb=record.verdict.gain_bpb,
         total_s=record.trial.total_s,
-        title=record.title,
+        title=name_of(record),
         reason=record.trial.reason or record.verdict.sentence,
     )
     night.show_standing()

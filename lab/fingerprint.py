@@ -1,9 +1,9 @@
-"""On what hardware a score was measured. The only door to NVML, with telemetry to come.
+"""On what hardware a score was measured, and who computes on it. The only door to NVML, with telemetry to come.
 
 Owns    which facts make two scores comparable
 Takes   the host
 Gives   a Fingerprint: a class, whose id stands in every record, and conditions, which are shown
-Never   stops a night: a reading that fails is None
+Never   stops a night: a fact that cannot be read is None, and Unreadable says why a question has no answer
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ from typing import Any
 import pynvml
 
 from harness.profiles import Profile
+
+# The second is no NVMLError: what pynvml raises for an entry point that an older driver does not have.
+_NVML_ERRORS = (pynvml.NVMLError, pynvml.NVMLLibraryMismatchError)
 
 Facts = dict[str, str | int | float | bool | None]
 
@@ -41,6 +44,18 @@ class Gpu:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GpuProcess:
+    """A process that computes on a GPU."""
+
+    pid: int  # as this host counts
+    memory_bytes: int | None  # on the GPU; None where the driver does not tell
+
+
+class Unreadable(Exception):
+    """The driver gave no answer; the text says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Fingerprint:
     """The hardware and software under a score."""
 
@@ -53,14 +68,35 @@ def list_gpus() -> list[Gpu]:
     """Every NVIDIA GPU of this host; none when there is no driver."""
     try:
         pynvml.nvmlInit()
-    except pynvml.NVMLError:
+    except _NVML_ERRORS:
         return []
     try:
         return [_read_gpu(index) for index in range(pynvml.nvmlDeviceGetCount())]
-    except pynvml.NVMLError:
+    except _NVML_ERRORS:
         return []
     finally:
-        with contextlib.suppress(pynvml.NVMLError):
+        with contextlib.suppress(*_NVML_ERRORS):
+            pynvml.nvmlShutdown()
+
+
+@contextlib.contextmanager
+def watching(gpu_uuid: str) -> Iterator[Callable[[], tuple[GpuProcess, ...]]]:
+    """Who computes on one GPU, as a question that may be asked every second.
+
+    NVML stays open in between: opening it wakes the driver, which can take a second.
+    The UUID of a MIG instance asks about that instance, that of a card about the whole card.
+
+    Raises:
+        Unreadable: NVML cannot be opened, or, from the question, gave no answer.
+    """
+    try:
+        pynvml.nvmlInit()
+    except _NVML_ERRORS as error:
+        raise Unreadable(f"NVML cannot be opened: {error}") from error
+    try:
+        yield lambda: _processes(gpu_uuid)
+    finally:
+        with contextlib.suppress(*_NVML_ERRORS):
             pynvml.nvmlShutdown()
 
 
@@ -151,9 +187,24 @@ def _read_gpu(index: int) -> Gpu:
     )
 
 
+def _processes(gpu_uuid: str) -> tuple[GpuProcess, ...]:
+    try:
+        handle = pynvml.nvmlDeviceGetHandleByUUID(gpu_uuid)
+        found = pynvml.nvmlDeviceGetComputeRunningProcesses(handle)
+    except _NVML_ERRORS as error:
+        raise Unreadable(f"NVML cannot list its processes: {error}") from error
+    # The clients of a multi-process service stand in a list of their own, which older drivers do not have.
+    found += _reading(pynvml.nvmlDeviceGetMPSComputeRunningProcesses, handle) or []
+    processes = {
+        int(process.pid): GpuProcess(pid=int(process.pid), memory_bytes=process.usedGpuMemory)
+        for process in found
+    }
+    return tuple(processes.values())
+
+
 def _reading(read: Callable[..., Any], *arguments: Any) -> Any:
     """One reading, or None where this card or driver does not give it."""
     try:
         return read(*arguments)
-    except pynvml.NVMLError:
+    except _NVML_ERRORS:
         return None

@@ -39,7 +39,8 @@ class Training:
 
     startup_s: float | None  # "create" to STARTED; None when it never started
     train_s: float | None  # gate opened to checkpoint sealed; None when nothing was sealed
-    checkpoint_sha256: str | None
+    checkpoint_sha256: str | None  # of the weights; None when nothing was sealed
+    config_sha256: str | None
     checkpoint_bytes: int | None
     peak_memory_bytes: int | None  # of the container, by the engine; None when it cannot say
     # Claims of train.py, for people; no decision uses them.
@@ -71,7 +72,8 @@ class Sealed:
     """The whole checkpoint is on the host's disk, hashed on its way."""
 
     at: float
-    sha256: str
+    sha256: str  # of the weights
+    config_sha256: str
     size_bytes: int
 
 
@@ -196,7 +198,7 @@ class Gate:
                 return
 
     def _read_until_sealed(self, peer: socket.socket) -> None:
-        started = configured = False
+        started, config_sha256 = False, None
         while True:
             message = wire.receive_header(peer)
             match message.kind:
@@ -205,11 +207,10 @@ class Gate:
                     self._tell(Started(time.monotonic()))
                 case Kind.REPORT if started and message.payload_bytes == wire.REPORT.size:
                     self._tell(_read_report(wire.receive_bytes(peer, wire.REPORT.size)))
-                case Kind.CONFIG if started and not configured:
-                    self._store_config(peer, message.payload_bytes)
-                    configured = True
-                case Kind.WEIGHTS if configured:
-                    sealed = self._store_weights(peer, message.payload_bytes)
+                case Kind.CONFIG if started and config_sha256 is None:
+                    config_sha256 = self._store_config(peer, message.payload_bytes)
+                case Kind.WEIGHTS if config_sha256 is not None:
+                    sealed = self._store_weights(peer, message.payload_bytes, config_sha256)
                     self._tell(sealed)
                     with contextlib.suppress(OSError):
                         wire.send(peer, Kind.SEALED)
@@ -217,32 +218,46 @@ class Gate:
                 case _:
                     raise WireError(f"{message.kind.name} is out of order or has a wrong size")
 
-    def _store_config(self, peer: socket.socket, size: int) -> None:
+    def _store_config(self, peer: socket.socket, size: int) -> str:
         if size > wire.CONFIG_CAP_BYTES:
             raise WireError(f"config.json of {size} bytes is over {wire.CONFIG_CAP_BYTES}")
         content = wire.receive_bytes(peer, size)
         path = self._checkpoint / CONFIG_FILE
         path.write_bytes(content)
         path.chmod(0o644)
+        return hashlib.sha256(content).hexdigest()
 
-    def _store_weights(self, peer: socket.socket, size: int) -> Sealed:
+    def _store_weights(self, peer: socket.socket, size: int, config_sha256: str) -> Sealed:
         if size > self._cap_bytes:
             raise WireError(
                 f"a checkpoint of {size:,} bytes is over the cap of {self._cap_bytes:,}"
             )
         partial = self._checkpoint / (WEIGHTS_FILE + ".partial")
         try:
-            sealed = _receive_file(peer, size, partial)
+            sha256 = _receive_file(peer, size, partial)
+            at = time.monotonic()
         except BaseException:
             partial.unlink(missing_ok=True)  # half a checkpoint is only a full disk
             raise
         partial.chmod(0o644)
         partial.replace(self._checkpoint / WEIGHTS_FILE)
-        return sealed
+        return Sealed(at, sha256, config_sha256, size)
 
 
-def _receive_file(peer: socket.socket, size: int, path: Path) -> Sealed:
-    """Write exactly `size` bytes from the peer to a file, hashed on their way."""
+def is_as_sealed(checkpoint: Path, training: Training) -> bool:
+    """Whether the files in a checkpoint's folder are, to the byte, what came through the gate."""
+    for name, sealed in (
+        (CONFIG_FILE, training.config_sha256),
+        (WEIGHTS_FILE, training.checkpoint_sha256),
+    ):
+        with (checkpoint / name).open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != sealed:
+                return False
+    return True
+
+
+def _receive_file(peer: socket.socket, size: int, path: Path) -> str:
+    """Write exactly `size` bytes from the peer to a file; their sha256, taken on their way."""
     digest = hashlib.sha256()
     left = size
     with path.open("wb") as file:
@@ -257,7 +272,7 @@ def _receive_file(peer: socket.socket, size: int, path: Path) -> Sealed:
             file.write(chunk)
             left -= len(chunk)
         file.flush()
-    return Sealed(time.monotonic(), digest.hexdigest(), size)
+    return digest.hexdigest()
 
 
 def _read_report(payload: bytes) -> Report:

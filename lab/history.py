@@ -8,13 +8,13 @@ Never   shows a holdout score, a host path, or what a model container printed
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from lab.ledger import Ledger, Record
-from lab.outcome import Status
+from lab.ledger import BASELINE, CANDIDATE, CONFIRM, Ledger, Record
 from lab.prompt import Brief, Past
 from lab.training import clean
+from lab.verdict import Noise
 
 LOG_TAIL_BYTES = 4096
 
@@ -22,6 +22,7 @@ LOG_TAIL_BYTES = 4096
 def write_brief(
     ledger: Ledger,
     *,
+    noise: Noise | None,
     profile: str,
     program: str,
     train_py: str,
@@ -29,7 +30,7 @@ def write_brief(
     folder_of: Callable[[int], Path],
 ) -> Brief:
     """Everything the agent may know when it proposes the next experiment."""
-    best, noise = ledger.best(), ledger.noise()
+    best = ledger.best()
     return Brief(
         number=len(ledger.records) + 1,
         profile=profile,
@@ -40,24 +41,36 @@ def write_brief(
         noise_bpb=noise.sd_bpb if noise else None,
         seconds_left=seconds_left,
         history=tuple(
-            _past(record, folder_of(record.number))
+            _past(record, _decided(record, ledger.records), folder_of(record.number))
             for record in ledger.records
-            if record.trial.status is not Status.LOST  # the lab's fault says nothing of an idea
+            if record.kind in (BASELINE, CANDIDATE) and record.trial.status.says_something
         ),
     )
 
 
-def _past(record: Record, folder: Path) -> Past:
+def _decided(record: Record, records: Sequence[Record]) -> Record:
+    """The run that decided about a candidate: its last re-run, else itself."""
+    for later in reversed(records):
+        if (
+            later.kind == CONFIRM
+            and later.original == record.number
+            and later.trial.status.says_something
+        ):
+            return later
+    return record
+
+
+def _past(record: Record, decided: Record, folder: Path) -> Past:
     return Past(
         number=record.number,
         kind=record.kind,
         title=record.title,
         hypothesis=record.hypothesis,
-        status=record.trial.status.value,
-        kept=record.verdict.keep,
-        val_bpb=record.trial.val_bpb,
-        gain_bpb=record.verdict.gain_bpb,
-        reason=record.trial.reason or record.verdict.sentence,
+        status=decided.trial.status.value,
+        kept=decided.verdict.keep,
+        val_bpb=decided.trial.val_bpb,
+        gain_bpb=decided.verdict.gain_bpb,
+        reason=decided.trial.reason or decided.verdict.sentence,
         facts=record.facts,
         log_tail=read_log_tail(folder / "train.log"),
     )

@@ -2,7 +2,7 @@
 
 Owns    ledger.jsonl: append-only, fsynced, each line with the sha256 of the line before
 Takes   Records
-Gives   Records, and what follows from them: the best, the noise
+Gives   Records, and what follows from them: the best, the noise, what is still open
 Never   changes a line; what is torn by a power cut is set aside, and said
 
 The first line carries the sha256 of campaign.json, so that settings, image and hardware cannot be
@@ -15,16 +15,22 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
 from lab.errors import CampaignError
-from lab.outcome import Status
 from lab.trial import Trial
-from lab.verdict import Noise, Verdict, measure_noise
+from lab.verdict import Bar, Noise, Verdict, pool_noise
+
+BASELINE = "baseline"  # the seed train.py
+CANDIDATE = "candidate"  # a proposal, for the first time
+CONFIRM = "confirm"  # a candidate that looked better, with a fresh seed: what is decided on
+AUDIT = "audit"  # somebody wants to know; nothing follows from it
+KINDS = (BASELINE, CANDIDATE, CONFIRM, AUDIT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +38,7 @@ class Record:
     """One experiment, complete: what was proposed, what was run, what came of it."""
 
     number: int
-    kind: str  # "baseline" or "candidate"
+    kind: str  # one of KINDS
     title: str
     hypothesis: str
     agent: str
@@ -40,10 +46,12 @@ class Record:
     cost_usd: float | None
     agent_tokens: int | None
     repeats: int | None  # the lost experiment that this one runs again
+    original: int | None  # the candidate or experiment whose code a "confirm" or "audit" runs again
     parent: str | None  # commit; None for a proposal that never became code
     commit: str | None
-    lines_added: int | None
+    lines_added: int | None  # of the diff
     lines_removed: int | None
+    net_lines: int | None  # of code, against the best: what the verdict's price is for
     program_sha256: str
     started_at: str  # UTC, ISO 8601
     finished_at: str
@@ -60,9 +68,79 @@ _RECORD = TypeAdapter(Record)
 class Best:
     """The line of descent's head: what the next candidate must beat, and starts from."""
 
-    number: int  # of the experiment whose file and weights these are
+    number: int  # of the experiment whose weights these are
     commit: str
-    val_bpb: float  # of a baseline: the mean of its runs
+    bar: Bar  # the mean of its runs: a baseline's, or a kept candidate's re-runs
+
+    @property
+    def val_bpb(self) -> float:
+        return self.bar.mean_bpb
+
+
+def baselines_of(records: Sequence[Record]) -> list[Record]:
+    """The measured runs of the seed train.py."""
+    return [r for r in records if r.kind == BASELINE and r.trial.val_bpb is not None]
+
+
+def reruns_of(records: Sequence[Record], number: int) -> list[Record]:
+    """The measured re-runs of candidate `number`, oldest first."""
+    return [
+        r
+        for r in records
+        if r.kind == CONFIRM and r.original == number and r.trial.val_bpb is not None
+    ]
+
+
+def best_of(records: Sequence[Record]) -> Best | None:
+    """The last kept candidate at the mean of its re-runs, else the baseline; None before any run."""
+    runs = baselines_of(records)
+    for record in reversed(records):
+        if record.verdict.keep and record.original is not None:
+            runs = reruns_of(records, record.original)
+            break
+    if not runs or runs[-1].commit is None:
+        return None
+    training = runs[-1].trial.training
+    return Best(
+        number=runs[-1].number,
+        commit=runs[-1].commit,
+        bar=Bar(
+            mean_bpb=statistics.fmean(scores_of(runs)),
+            runs=len(runs),
+            memory_bytes=training.peak_memory_bytes if training else None,
+        ),
+    )
+
+
+def noise_of(
+    records: Sequence[Record], prior: Noise | None, *, also: tuple[int, float] | None = None
+) -> Noise | None:
+    """How much seeds alone move the score: the spread within runs of the same code.
+
+    `also` is one more re-run, of this candidate and with this score, that has no Record yet.
+    """
+    candidates = []
+    for record in records:
+        if record.kind == CANDIDATE and record.verdict.confirm:
+            reruns = scores_of(reruns_of(records, record.number))
+            reruns += [also[1]] if also and also[0] == record.number else []
+            candidates.append(reruns)
+    return pool_noise([scores_of(baselines_of(records)), *candidates], prior)
+
+
+def scores_of(records: Sequence[Record]) -> list[float]:
+    return [r.trial.val_bpb for r in records if r.trial.val_bpb is not None]
+
+
+def open_candidate(records: Sequence[Record]) -> Record | None:
+    """The candidate that looked better and whose last re-run, if any, left it undecided."""
+    for record in reversed(records):
+        if record.kind == AUDIT or not record.trial.status.says_something:
+            continue
+        if not record.verdict.confirm:
+            return None
+        return record if record.original is None else records[record.original - 1]
+    return None
 
 
 class Ledger:
@@ -111,35 +189,23 @@ class Ledger:
         self.records.append(record)
 
     def baselines(self) -> list[Record]:
-        return [r for r in self.records if r.kind == "baseline" and r.trial.val_bpb is not None]
-
-    def noise(self) -> Noise | None:
-        """The noise of the baseline's runs; None until two were measured."""
-        return measure_noise(
-            [r.trial.val_bpb for r in self.baselines() if r.trial.val_bpb is not None]
-        )
+        return baselines_of(self.records)
 
     def best(self) -> Best | None:
-        """The last kept candidate, else the baseline at the mean of its runs; None before any run."""
-        for record in reversed(self.records):
-            if record.verdict.keep and record.commit and record.trial.val_bpb is not None:
-                return Best(
-                    number=record.number, commit=record.commit, val_bpb=record.trial.val_bpb
-                )
-        baselines = self.baselines()
-        if not baselines or baselines[0].commit is None:
-            return None
-        scores = [r.trial.val_bpb for r in baselines if r.trial.val_bpb is not None]
-        return Best(
-            number=baselines[0].number,
-            commit=baselines[0].commit,
-            val_bpb=sum(scores) / len(scores),
-        )
+        return best_of(self.records)
 
     def baseline_bpb(self) -> float | None:
         """The mean score of the baseline; None before it was measured."""
-        scores = [r.trial.val_bpb for r in self.baselines() if r.trial.val_bpb is not None]
-        return sum(scores) / len(scores) if scores else None
+        scores = scores_of(self.baselines())
+        return statistics.fmean(scores) if scores else None
+
+    def tolerance_nats(self) -> float | None:
+        """What this campaign's A/A run allows two honest containers to differ by; None before it."""
+        for record in self.records:
+            audit = record.trial.audit
+            if record.kind == BASELINE and audit and audit.calibrated and audit.passed:
+                return audit.tolerance_nats
+        return None
 
     def _admit(self, line: bytes, line_number: int) -> None:
         try:
@@ -168,11 +234,6 @@ class Ledger:
             os.fsync(file.fileno())
         os.truncate(self.path, keep_bytes)
         self.torn_bytes = len(torn)
-
-
-def iterate_measured(records: list[Record]) -> Iterator[Record]:
-    """The records that have a score, oldest first."""
-    return (r for r in records if r.trial.status is Status.MEASURED)
 
 
 def _encode(record: Record, previous: str) -> bytes:

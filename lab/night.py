@@ -12,7 +12,7 @@ import contextlib
 import hashlib
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,12 +21,15 @@ from lab.campaign import SCHEMA, Campaign, Facts, Pending, open_campaign
 from lab.errors import BadInput
 from lab.host import Say
 from lab.interrupts import Interrupts
+from lab.ledger import BASELINE
+from lab.noise import read_noise
 from lab.settings import Settings
 from lab.setup import Ready, set_up
 from lab.show.progress import Plotter
 from lab.show.screen import Screen, open_screen
 from lab.show.view import standing_of
 from lab.trial import Bench
+from lab.verdict import Rule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +44,7 @@ class Night:
     interrupts: Interrupts
     plotter: Plotter
     deadline: float | None = None  # host monotonic clock
-    planned: int | None = None  # experiments in the ledger when a limit by count is reached
+    planned: int | None = None  # candidates tried when a limit by count is reached
 
     def seconds_left(self) -> float | None:
         return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
@@ -60,7 +63,7 @@ class Night:
             train_py=self.campaign.workspace.read(self.campaign.workspace.root()),
             agent="seed",
         )
-        return Pending(number, "baseline", proposal, repeats=None, agent_s=0.0)
+        return Pending(number, BASELINE, proposal, repeats=None, agent_s=0.0)
 
     def show_standing(self) -> None:
         """Tell the screen where the campaign is, between two experiments."""
@@ -71,7 +74,7 @@ class Night:
                 tag=facts.tag,
                 profile=facts.profile,
                 hardware=self.hardware(),
-                experiments_done=len(records),
+                prior=facts.prior_noise,
                 experiments_limit=self.planned,
                 seconds_left=self.seconds_left(),
             )
@@ -121,7 +124,8 @@ def _describe_campaign(
         agent=agent,
         seed=settings.seed,
         noise_runs=settings.noise_runs or profile.noise_runs,
-        noise_margin_sd=settings.noise_margin_sd,
+        rule=rule_of(settings),
+        prior_noise=read_noise(settings.state, ready.bench.class_id),
         image_id=ready.image.id,
         variant=ready.image.variant,
         kernels=ready.image.kernels,
@@ -130,6 +134,11 @@ def _describe_campaign(
         train_sha256=hashlib.sha256(seed_train_py.encode()).hexdigest(),
         fingerprint=ready.fingerprint,
     )
+
+
+def rule_of(settings: Settings) -> Rule:
+    """The rule of keep and discard, as the settings have it."""
+    return Rule(**{field.name: getattr(settings, field.name) for field in fields(Rule)})
 
 
 def read_text(path: Path, what: str) -> str:

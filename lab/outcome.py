@@ -14,8 +14,16 @@ class Status(StrEnum):
     CRASHED = "crashed"
     OUT_OF_MEMORY = "out_of_memory"
     TIMED_OUT = "timed_out"
-    INVALID = "invalid"  # nothing that could be scored was saved, or its losses are no losses
+    INVALID = (
+        "invalid"  # nothing that could be scored was saved, or its claim did not survive the audit
+    )
     LOST = "lost"  # the lab's fault
+    CONTENDED = "contended"  # somebody else computed on the card
+
+    @property
+    def says_something(self) -> bool:
+        """Whether it says anything of the idea; what does not is run again and shown to no agent."""
+        return self not in (Status.LOST, Status.CONTENDED)
 
 
 class ExperimentFailed(Exception):
@@ -35,7 +43,7 @@ class Watch(Protocol):
     """Who follows an experiment. Each call may raise StopNow; containers are gone when it propagates."""
 
     def phase(self, name: str, *, cap_s: float) -> None:
-        """A phase of at most `cap_s` begins: "start-up", "training" or "evaluation"."""
+        """A phase of at most `cap_s` begins: "start-up", "training", "evaluation", "holdout" or "audit"."""
 
     def advance(
         self,

@@ -18,17 +18,19 @@ from datetime import datetime
 from lab.agents import Agent, NoMoreIdeas
 from lab.agents.open import agent_line, open_agent
 from lab.campaign import Campaign, Pending, new_tag
+from lab.contention import wait_until_free
 from lab.errors import CampaignError, LabError
 from lab.experiment import conclude, run_experiment
 from lab.history import write_brief
 from lab.host import Say
-from lab.ledger import Record
+from lab.ledger import BASELINE, CANDIDATE, CONFIRM, Record, open_candidate
 from lab.night import Night, open_night
 from lab.outcome import Status, StopNow
 from lab.recovery import wait_for_engine
 from lab.settings import Settings
 
-# Two losses in a row are bad luck; four are a broken host, and a night of them helps nobody.
+# Two in a row that say nothing of an idea, lost or contended, are bad luck; four are a broken or a crowded
+# host, and a night of them helps nobody.
 MOST_LOST_IN_A_ROW = 4
 
 
@@ -69,8 +71,9 @@ def research(night: Night, agent: Agent, limits: Limits) -> None:
     try:
         while (why := _why_stop(night, limits, first)) is None:
             _refuse_a_full_disk(night)
-            record = run_experiment(night, _next_proposal(night, agent))
-            _react(night, record)
+            pending = _next_proposal(night, agent)
+            if _wait_for_the_card(night):
+                _react(night, run_experiment(night, pending))
     except NoMoreIdeas:
         why = "the agent has no more ideas"
     except StopNow:
@@ -81,17 +84,15 @@ def research(night: Night, agent: Agent, limits: Limits) -> None:
 
 
 def _next_proposal(night: Night, agent: Agent) -> Pending:
-    """What to run next: what was interrupted, what was lost, the baseline, or a new idea."""
+    """What to run next: what was interrupted, what was lost, what is undecided, the baseline, or a new idea."""
     campaign, ledger = night.campaign, night.campaign.ledger
     number = len(ledger.records) + 1
     if pending := campaign.pending():
         return pending
-    if ledger.records and (lost := ledger.records[-1]).trial.status is Status.LOST:
-        again = campaign.pending_of(lost.number)
-        if lost.repeats is None and again is not None:
-            return campaign.store_pending(
-                Pending(number, again.kind, again.proposal, repeats=lost.number, agent_s=0.0)
-            )
+    if again := _spoilt(campaign):
+        return campaign.store_pending(again)
+    if candidate := open_candidate(ledger.records):
+        return campaign.store_pending(campaign.run_again(candidate, kind=CONFIRM))
     if len(ledger.baselines()) < campaign.facts.noise_runs:
         return campaign.store_pending(night.baseline(number))
     best = ledger.best()
@@ -101,6 +102,7 @@ def _next_proposal(night: Night, agent: Agent) -> Pending:
     proposal = agent.propose(
         write_brief(
             ledger,
+            noise=campaign.noise(),
             profile=campaign.facts.profile,
             program=night.program,
             train_py=campaign.workspace.read(best.commit),
@@ -109,17 +111,33 @@ def _next_proposal(night: Night, agent: Agent) -> Pending:
         )
     )
     return campaign.store_pending(
-        Pending(number, "candidate", proposal, repeats=None, agent_s=time.monotonic() - began)
+        Pending(number, CANDIDATE, proposal, repeats=None, agent_s=time.monotonic() - began)
     )
+
+
+def _spoilt(campaign: Campaign) -> Pending | None:
+    """The last experiment again, if it says nothing of its idea and deserves another try."""
+    records = campaign.ledger.records
+    if not records or records[-1].trial.status.says_something:
+        return None
+    last = records[-1]
+    again = campaign.pending_of(last.number)
+    # What is lost twice may be lost for the idea; that a neighbour came is never its fault.
+    if again is None or (last.repeats is not None and last.trial.status is Status.LOST):
+        return None
+    return replace(again, number=len(records) + 1, repeats=last.number, agent_s=0.0)
 
 
 def _why_stop(night: Night, limits: Limits, first: int) -> str | None:
     """Why no further experiment should start; None to go on."""
+    records = night.campaign.ledger.records
     if why := night.interrupts.why_stop():
         return why
+    if open_candidate(records) is not None:
+        return None  # what looked better is decided before any limit ends the night
     if limits.deadline is not None and time.monotonic() >= limits.deadline:
         return "the time is up"
-    done = [r for r in night.campaign.ledger.records[first:] if r.kind == "candidate"]
+    done = [r for r in records[first:] if r.kind == CANDIDATE and r.trial.status.says_something]
     baseline_known = len(night.campaign.ledger.baselines()) >= night.campaign.facts.noise_runs
     if limits.candidates is not None and len(done) >= limits.candidates and baseline_known:
         return f"{limits.candidates} experiments are done"
@@ -127,32 +145,57 @@ def _why_stop(night: Night, limits: Limits, first: int) -> str | None:
 
 
 def _planned(campaign: Campaign, limits: Limits) -> int | None:
-    """How many experiments the ledger will hold when the limit by count is reached."""
+    """How many candidates the campaign will have tried when the limit by count is reached."""
     if limits.candidates is None:
         return None
-    missing = campaign.facts.noise_runs - len(campaign.ledger.baselines())
-    return len(campaign.ledger.records) + max(0, missing) + limits.candidates
+    tried = [
+        r for r in campaign.ledger.records if r.kind == CANDIDATE and r.trial.status.says_something
+    ]
+    return len(tried) + limits.candidates
 
 
 def _react(night: Night, record: Record) -> None:
-    """A lost experiment may mean a broken host, and a failed baseline ends the night."""
-    if record.trial.status is Status.LOST:
-        recent = night.campaign.ledger.records[-MOST_LOST_IN_A_ROW:]
-        if len(recent) == MOST_LOST_IN_A_ROW and all(r.trial.status is Status.LOST for r in recent):
-            raise LabError(
-                f"{MOST_LOST_IN_A_ROW} experiments in a row were lost by the lab itself.",
-                why=record.trial.reason,
-                do="mend the host (`make doctor`), then start the same TAG again.",
-            )
+    """What was spoilt may mean a broken host, and a failed baseline ends the night."""
+    status = record.trial.status
+    recent = night.campaign.ledger.records[-MOST_LOST_IN_A_ROW:]
+    if len(recent) == MOST_LOST_IN_A_ROW and not any(r.trial.status.says_something for r in recent):
+        raise _too_many_in_a_row(record)
+    if status is Status.LOST:
         wait_for_engine(night.settings, night.bench.engine, night.interrupts, night.screen.say)
         night.bench.engine.reap(campaign=night.campaign.facts.tag)
-    elif record.kind == "baseline" and record.trial.status is not Status.MEASURED:
+    elif record.kind == BASELINE and status.says_something and status is not Status.MEASURED:
         raise CampaignError(
             "the baseline could not be measured, so there is nothing to improve on.",
-            why=f"{record.trial.status.value}: {record.trial.reason}",
+            why=f"{status.value}: {record.trial.reason}",
             do=f"see {night.campaign.folder_of(record.number) / 'train.log'}, mend "
             f"{night.settings.train_file}, and start a new TAG.",
         )
+
+
+def _too_many_in_a_row(record: Record) -> LabError:
+    if record.trial.status is Status.CONTENDED:
+        return LabError(
+            f"{MOST_LOST_IN_A_ROW} experiments in a row gave no result, this one because the GPU is shared.",
+            why=record.trial.reason,
+            do="end that process or give the lab a card of its own, then start the same TAG again; "
+            "the idea is on disk and is run first.",
+        )
+    return LabError(
+        f"{MOST_LOST_IN_A_ROW} experiments in a row were lost by the lab itself.",
+        why=record.trial.reason,
+        do="mend the host (`make doctor`), then start the same TAG again.",
+    )
+
+
+def _wait_for_the_card(night: Night) -> bool:
+    """Whether the GPU is free; False when the night should end instead, and then says why itself."""
+    return wait_until_free(
+        night.bench.gpu_uuid,
+        ours=night.bench.engine.made,
+        patience_s=night.seconds_left(),
+        say=night.screen.say,
+        interrupts=night.interrupts,
+    )
 
 
 def _refuse_a_full_disk(night: Night) -> None:

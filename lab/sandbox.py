@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from harness import wire
 from harness.profiles import GIB, MIB, Profile
@@ -23,6 +24,8 @@ OPEN_FILES = 4096
 LOG_BYTES = 1 * MIB  # the engine rotates: the end is kept, the rest is gone
 SHM_BYTES = 64 * MIB
 JUDGE_MEMORY_BYTES = 2 * GIB
+WIPE_MEMORY_BYTES = 8 * GIB  # of the host: torch with a CUDA context
+WIPE_DEADLINE_S = 60.0  # most of it is the import of torch
 
 # Ten shards of 100 MB over a slow line, a tokenizer, and half a billion tokens to pack.
 PREPARE_DEADLINE_S = 4 * 3600.0
@@ -44,7 +47,7 @@ class Mount:
 class SealedSpec:
     """One sealed run, described completely: no network, nothing to write but /tmp."""
 
-    role: str  # "train", "model", "judge" or "tool"; with campaign and experiment, the name
+    role: str  # "train", "model", "blind", "judge", "wipe" or "tool"; with campaign and experiment, the name
     campaign: str
     experiment: int
     image: str  # by id or digest; a tag may point elsewhere tomorrow
@@ -151,6 +154,7 @@ def train_spec(
 
 def model_spec(
     *,
+    role: Literal["model", "blind"],
     profile: Profile,
     campaign: str,
     experiment: int,
@@ -161,9 +165,12 @@ def model_spec(
     gpu_uuid: str | None,
     cpus: float | None,
 ) -> SealedSpec:
-    """The container that computes losses: the checkpoint and its code, no data, and the judge's socket."""
+    """A container that runs the model: the checkpoint and its code, no data, and a socket of the judge's.
+
+    "model" claims the losses, "blind" is audited; they are alike, and share no folder but the checkpoint's.
+    """
     return SealedSpec(
-        role="model",
+        role=role,
         campaign=campaign,
         experiment=experiment,
         image=image,
@@ -178,7 +185,7 @@ def model_spec(
         cpus=cpus,
         memory_bytes=profile.memory_bytes,
         scratch_bytes=profile.scratch_bytes,
-        deadline_s=profile.evaluation_cap_s + FUSE_SLACK_S,
+        deadline_s=2 * profile.evaluation_cap_s + FUSE_SLACK_S,  # validation, and holdout after it
     )
 
 
@@ -189,7 +196,9 @@ def judge_spec(
     experiment: int,
     image: str,
     judge_data: Path,
+    train_data: Path,
     bench: Path,
+    blind: Path,
     tribune: Path,
 ) -> SealedSpec:
     """The container that knows the targets. It alone mounts them, and it runs none of the agent's code."""
@@ -201,8 +210,10 @@ def judge_spec(
         command=("python", "-m", "harness.judge"),
         mounts=(
             Mount(source=judge_data, target=wire.JUDGE_DATA),
-            # The judge makes its socket here; the model container mounts the same folder read-only.
+            Mount(source=train_data, target=wire.TRAIN_DATA),  # what it continues cut rows with
+            # The judge makes its sockets here; each model container mounts one of the two, read-only.
             Mount(source=bench, target=str(Path(wire.BENCH_SOCKET).parent), writable=True),
+            Mount(source=blind, target=str(Path(wire.BLIND_SOCKET).parent), writable=True),
             Mount(source=tribune, target=str(Path(wire.TRIBUNE_SOCKET).parent)),
         ),
         environment={wire.PROFILE_VARIABLE: profile.name},
@@ -210,5 +221,25 @@ def judge_spec(
         cpus=None,
         memory_bytes=JUDGE_MEMORY_BYTES,
         scratch_bytes=64 * MIB,
-        deadline_s=profile.evaluation_cap_s + FUSE_SLACK_S,
+        deadline_s=5 * profile.evaluation_cap_s
+        + FUSE_SLACK_S,  # A on two splits, B on both, B again
+    )
+
+
+def wipe_spec(
+    *, campaign: str, experiment: int, image: str, gpu_uuid: str, cpus: float | None
+) -> SealedSpec:
+    """The container that overwrites the GPU's memory after one that saw validation text. It mounts nothing."""
+    return SealedSpec(
+        role="wipe",
+        campaign=campaign,
+        experiment=experiment,
+        image=image,
+        command=("python", "-m", "harness.wipe", "--expect-gpu"),
+        mounts=(),
+        gpu_uuid=gpu_uuid,
+        cpus=cpus,
+        memory_bytes=WIPE_MEMORY_BYTES,
+        scratch_bytes=64 * MIB,
+        deadline_s=WIPE_DEADLINE_S,
     )

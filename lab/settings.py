@@ -38,8 +38,16 @@ class Settings(BaseModel):
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 42
     noise_runs: Annotated[int, Field(ge=2)] | None = None  # None takes the profile's own
 
-    # A gain must exceed this many standard deviations of the baseline to be kept.
-    noise_margin_sd: Annotated[float, Field(ge=0)] = 2.0
+    # The rule of keep and discard; what each does stands in lab/verdict.py, and how they were chosen in
+    # benchmarks/decision_quality.py.
+    screen_error: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
+    confirm_error: Annotated[float, Field(gt=0, lt=0.5)] = 0.02
+    tie_error: Annotated[float, Field(gt=0, lt=0.5)] = 0.16
+    undecided_share: Annotated[float, Field(ge=0, le=1)] = 0.5
+    least_reruns: Annotated[int, Field(ge=1)] = 2
+    most_reruns: Annotated[int, Field(ge=1, le=10)] = 3
+    bpb_per_line: Annotated[float, Field(ge=0)] = 0.00005
+    memory_share: Annotated[float, Field(gt=0, lt=1)] = 0.1
 
     # The host.
     docker_host: str | None = None  # None tries the usual sockets

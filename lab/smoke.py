@@ -10,7 +10,7 @@ from datetime import datetime
 
 from lab.errors import LabError
 from lab.host import Say
-from lab.ledger import Ledger
+from lab.ledger import BASELINE, CANDIDATE, Ledger
 from lab.night import Night
 from lab.outcome import Status
 from lab.overnight import overnight
@@ -49,12 +49,17 @@ def smoke(settings: Settings, say: Say) -> None:
 def _problems(night: Night) -> list[str]:
     campaign, facts = night.campaign, night.campaign.facts
     records = Ledger.open(campaign.ledger.path, anchor=campaign.ledger.anchor).records
-    baselines = [r for r in records if r.kind == "baseline"]
-    candidates = [r for r in records if r.kind == "candidate"]
+    baselines = [r for r in records if r.kind == BASELINE]
+    candidates = [r for r in records if r.kind == CANDIDATE]
     problems = [
         f"experiment {r.number} ({r.title}) is {r.trial.status.value}: {r.trial.reason}"
         for r in records
-        if r.trial.status is not Status.MEASURED
+        if r.trial.status is not Status.MEASURED and r.trial.status.says_something
+    ]
+    problems += [
+        f"experiment {r.number} ({r.title}) leads somewhere and was not audited, or not on the holdout"
+        for r in records
+        if (r.kind == BASELINE or r.verdict.keep) and not (r.trial.audit and r.trial.holdout)
     ]
     if len(baselines) < facts.noise_runs:
         problems.append(f"{len(baselines)} runs of the baseline, not {facts.noise_runs}")

@@ -94,6 +94,7 @@ class _Run:
             startup_s=started.at - self.began,
             train_s=sealed.at - opened,
             checkpoint_sha256=sealed.sha256,
+            config_sha256=sealed.config_sha256,
             checkpoint_bytes=sealed.size_bytes,
             peak_memory_bytes=peak,
             steps=report.step if report else None,

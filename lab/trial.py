@@ -1,25 +1,31 @@
 """One trial: train a candidate in a sealed container, then have its checkpoint judged.
 
-Owns    the order create -> train -> seal -> judge, and that every failure becomes data
-Takes   a train.py, a seed, and an open bench
+Owns    the order create -> train -> seal -> judge -> audit, and that every failure becomes data
+Takes   a train.py, a seed, an open bench, and when to doubt a score
 Gives   a Trial, always
 Never   decides whether to keep
 """
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
+from harness.findings import Audit, Plan, Score
 from harness.profiles import Profile
 from lab.container import Engine
+from lab.contention import Lookout, describe
 from lab.errors import EngineError
-from lab.evaluation import EvaluationFolders, Measurement, evaluate
-from lab.gate import Training
+from lab.evaluation import Evaluation, Sitting, evaluate, explain
+from lab.gate import Training, is_as_sealed
 from lab.outcome import ExperimentFailed, Status, Watch
-from lab.sandbox import judge_spec, model_spec, train_spec
+from lab.sandbox import SealedSpec, judge_spec, model_spec, train_spec, wipe_spec
 from lab.training import TrainingFolders, train
 
 
@@ -33,11 +39,17 @@ class Trial:
     class_id: str | None  # of the hardware fingerprint; scores compare only within one
     total_s: float  # "create" to "judged", host clock
     training: Training | None  # None when no checkpoint was sealed
-    measurement: Measurement | None  # None when there is no score
+    val: Score | None  # None when there is no score, or none that survived its audit
+    holdout: (
+        Score | None
+    )  # of what would be kept and of baselines; for people, never for a decision
+    audit: Audit | None  # None: a discard, whose claim nobody had reason to doubt
+    evaluation_s: float | None
+    audit_s: float | None  # the holdout included
 
     @property
     def val_bpb(self) -> float | None:
-        return self.measurement.val_bpb if self.measurement else None
+        return self.val.bpb if self.val else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,31 +75,56 @@ def reject(reason: str) -> Trial:
         class_id=None,
         total_s=0.0,
         training=None,
-        measurement=None,
+        val=None,
+        holdout=None,
+        audit=None,
+        evaluation_s=None,
+        audit_s=None,
     )
 
 
-def run_trial(bench: Bench, folder: Path, *, number: int, seed: int, watch: Watch) -> Trial:
-    """Run `folder`/train.py once. The checkpoint, logs and nothing else are left in `folder`.
+def run_trial(
+    bench: Bench,
+    folder: Path,
+    *,
+    number: int,
+    seed: int,
+    watch: Watch,
+    doubt: Callable[[Score, Training], Plan | None],
+    sealed: Training | None = None,
+) -> Trial:
+    """Run `folder`/train.py once. The checkpoint, logs and an audit.json are left in `folder`.
+
+    `doubt` sees a score and says how to audit it, or None where nothing will follow from it. With `sealed`
+    nothing is trained: the checkpoint is there already, and is judged again.
 
     Raises:
         StopNow: the watch said so; no container is left.
     """
     began = time.monotonic()
-    training = measurement = None
+    training = found = None
     status, reason = Status.MEASURED, ""
-    try:
-        training = _train(bench, folder, number, seed, watch)
-        measurement = _evaluate(bench, folder, number, watch)
-    except ExperimentFailed as failure:
-        status, reason = failure.status, failure.reason
-    except EngineError as error:
-        status, reason = Status.LOST, f"{error.what} {error.why}"
-    except OSError as error:
-        status, reason = Status.LOST, f"the host failed: {error.strerror or error}"
-    finally:
-        shutil.rmtree(folder / "meet", ignore_errors=True)
-        shutil.rmtree(_window(bench, number), ignore_errors=True)
+    with Lookout(bench.gpu_uuid, ours=bench.engine.made) as lookout:
+        try:
+            guarded = lookout.over(watch)
+            training = trained = sealed or _train(bench, folder, number, seed, guarded)
+            found = _evaluate(
+                bench, folder, number, guarded, trained, lambda score: doubt(score, trained)
+            )
+            if found.audit is not None and not found.audit.passed:
+                status, reason = Status.INVALID, explain(found.audit)
+            lookout.check()
+        except ExperimentFailed as failure:
+            status, reason = failure.status, failure.reason
+        except EngineError as error:
+            status, reason = Status.LOST, f"{error.what} {error.why}"
+        except OSError as error:
+            status, reason = Status.LOST, f"the host failed: {error.strerror or error}"
+        finally:
+            shutil.rmtree(folder / "meet", ignore_errors=True)
+            shutil.rmtree(_window(bench, number), ignore_errors=True)
+    if lookout.seen:  # whatever else went wrong: a crowded card explains it
+        status, reason = Status.CONTENDED, describe(lookout.seen)
     return Trial(
         status=status,
         reason=reason,
@@ -95,7 +132,11 @@ def run_trial(bench: Bench, folder: Path, *, number: int, seed: int, watch: Watc
         class_id=bench.class_id,
         total_s=time.monotonic() - began,
         training=training,
-        measurement=measurement,
+        val=found.val if found and status is Status.MEASURED else None,
+        holdout=found.holdout if found and status is Status.MEASURED else None,
+        audit=found.audit if found else None,
+        evaluation_s=found.evaluation_s if found else None,
+        audit_s=found.audit_s if found else None,
     )
 
 
@@ -122,33 +163,78 @@ def _train(bench: Bench, folder: Path, number: int, seed: int, watch: Watch) -> 
     return train(bench.engine, spec, bench.profile, folders, watch)
 
 
-def _evaluate(bench: Bench, folder: Path, number: int, watch: Watch) -> Measurement:
-    folders = EvaluationFolders(
-        bench=_make(folder / "meet" / "bench"),
-        tribune=_make(folder / "meet" / "tribune"),
-        model_log=folder / "model.log",
+def _evaluate(
+    bench: Bench,
+    folder: Path,
+    number: int,
+    watch: Watch,
+    training: Training,
+    doubt: Callable[[Score], Plan | None],
+) -> Evaluation:
+    checkpoint = folder / "checkpoint"
+    place, blind, tribune = (
+        _make(folder / "meet" / name) for name in ("bench", "blind", "tribune")
     )
+    (folder / "model.log").unlink(missing_ok=True)
+
+    def model(role: Literal["model", "blind"], meeting: Path) -> SealedSpec:
+        return model_spec(
+            role=role,
+            profile=bench.profile,
+            campaign=bench.campaign,
+            experiment=number,
+            image=bench.image,
+            train_file=folder / "train.py",
+            checkpoint=checkpoint,
+            bench=meeting,
+            gpu_uuid=bench.gpu_uuid,
+            cpus=bench.cpus,
+        )
+
     judge = judge_spec(
         profile=bench.profile,
         campaign=bench.campaign,
         experiment=number,
         image=bench.image,
         judge_data=bench.data / "judge",
-        bench=folders.bench,
-        tribune=folders.tribune,
+        train_data=bench.data / "train",
+        bench=place,
+        blind=blind,
+        tribune=tribune,
     )
-    model = model_spec(
-        profile=bench.profile,
+    sitting = Sitting(
+        judge=judge,
+        model=model("model", place),
+        blind=model("blind", blind),
+        wipe=_wipe(bench, number),
+        bench=place,
+        blind_bench=blind,
+        tribune=tribune,
+        model_log=folder / "model.log",
+        is_as_sealed=lambda: is_as_sealed(checkpoint, training),
+    )
+    found = evaluate(bench.engine, sitting, bench.profile, watch, doubt)
+    if found.audit is not None:
+        report = dataclasses.asdict(found.audit) | {
+            "passed": found.audit.passed,
+            "reason": None if found.audit.passed else explain(found.audit),
+            "audit_s": found.audit_s,
+        }
+        (folder / "audit.json").write_text(json.dumps(report, indent=1) + "\n")
+    return found
+
+
+def _wipe(bench: Bench, number: int) -> SealedSpec | None:
+    """A CPU needs none: the kernel hands out no page that still holds what another process wrote."""
+    if bench.gpu_uuid is None:
+        return None
+    return wipe_spec(
         campaign=bench.campaign,
         experiment=number,
         image=bench.image,
-        train_file=folder / "train.py",
-        checkpoint=folder / "checkpoint",
-        bench=folders.bench,
         gpu_uuid=bench.gpu_uuid,
         cpus=bench.cpus,
     )
-    return evaluate(bench.engine, judge, model, bench.profile, folders, watch)
 
 
 def _window(bench: Bench, number: int) -> Path:

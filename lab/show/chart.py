@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from lab.ledger import Record
 from lab.show.labels import Box, Wish, leader_of, place
-from lab.show.results import Tally, ending, one_line, replacing, tally
+from lab.show.results import Tally, ending, kept_bpb, one_line, replacing, tally
+from lab.verdict import Noise
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,6 +42,7 @@ FAILURES = {
     "invalid": ("v", "invalid"),
     "rejected": ("|", "rejected"),
     "lost": ("+", "lost"),
+    "contended": ("_", "contended"),
 }
 
 # The user's matplotlibrc must not change the picture.
@@ -63,9 +65,9 @@ class Scene:
     high: float
 
     def of(self, *endings: str) -> list[tuple[Record, float]]:
-        """The measured Records of these endings, each with its score."""
+        """The measured Records of these endings, each with its score; a kept one with that of its re-runs."""
         return [
-            (record, record.trial.val_bpb)
+            (record, kept_bpb(record) or record.trial.val_bpb)
             for record in self.records
             if record.trial.val_bpb is not None and ending(record) in endings
         ]
@@ -75,7 +77,9 @@ class Scene:
         return [record for record in self.records if record.trial.val_bpb is None]
 
 
-def draw_progress(path: Path, records: Sequence[Record], *, title: str) -> None:
+def draw_progress(
+    path: Path, records: Sequence[Record], *, title: str, prior: Noise | None = None
+) -> None:
     """Draw the night; no Records give a picture that says so. The file is replaced in one step.
 
     Raises:
@@ -89,7 +93,7 @@ def draw_progress(path: Path, records: Sequence[Record], *, title: str) -> None:
         warnings.simplefilter("ignore")  # a title in a script that the font lacks shows boxes
         figure = Figure(figsize=(WIDTH_PX / DPI, HEIGHT_PX / DPI), dpi=DPI, facecolor="white")
         FigureCanvasAgg(figure)
-        scene = compose(records)
+        scene = compose(records, prior)
         _draw(figure, scene, title)
         with replacing(path) as draft:
             figure.savefig(draft, format="png", metadata={"Software": None})
@@ -107,7 +111,7 @@ def _plain_style() -> Iterator[None]:
         yield
 
 
-def compose(records: Sequence[Record]) -> Scene:
+def compose(records: Sequence[Record], prior: Noise | None = None) -> Scene:
     """Work out what matters, and the range of scores that shows it."""
     scores = [r.trial.val_bpb for r in records if r.trial.val_bpb is not None]
     important = [
@@ -115,7 +119,7 @@ def compose(records: Sequence[Record]) -> Scene:
         for r in records
         if r.trial.val_bpb is not None and ending(r) in ("baseline", "keep")
     ]
-    counted = tally(records)
+    counted = tally(records, prior)
     low, high = _range(scores, important, counted.margin_bpb or 0.0)
     return Scene(records=records, tally=counted, low=low, high=high)
 
@@ -217,6 +221,13 @@ def _draw_scores(chart: Axes, scene: Scene) -> None:
             scene.tally.baseline_bpb, color=BASELINE, linewidth=1.1, linestyle=(0, (5, 4))
         )
     _draw_discards(chart, scene)
+    undecided = scene.of("confirm")
+    if undecided:
+        chart.scatter(
+            [record.number for record, _ in undecided], [score for _, score in undecided],
+            s=40 if len(scene.records) < DENSE else 18, facecolors="white", edgecolors=KEPT,
+            linewidths=1.3, zorder=3, label=f"to be confirmed {len(undecided)}",
+        )  # fmt: skip
     line = running_best(scene)
     if len(scene.records) > 1 and line:
         chart.step(*zip(*line, strict=True), where="post", color=KEPT, linewidth=2.0, zorder=3,
@@ -271,7 +282,7 @@ def _draw_failures(foot: Axes, scene: Scene) -> None:
         numbers = [r.number for r in scene.failures if r.trial.status == word]
         if numbers:
             foot.scatter(
-                numbers, [0.0] * len(numbers), marker=marker, s=90 if marker == "|" else 42,
+                numbers, [0.0] * len(numbers), marker=marker, s=90 if marker in "|_" else 42,
                 c=FAILED, linewidths=1.6,
                 label=f"{name} {len(numbers)}", clip_on=False,
             )  # fmt: skip

@@ -18,7 +18,7 @@ from typing import IO, Any, Self
 
 import structlog
 
-from lab.show.results import one_line
+from lab.show.results import ending_in_words, one_line
 
 REDACTED = "[redacted]"
 MAX_TEXT_CHARS = 20_000  # of one value; logs have files of their own
@@ -183,11 +183,7 @@ def _phase(facts: Facts) -> str:
 def _finished(facts: Facts) -> str:
     title = one_line(str(facts.get("title") or ""), 60)
     score = facts.get("val_bpb")
-    kept = facts.get("kept", facts.get("keep"))
-    word = "kept" if kept else str(facts["status"]).replace("_", " ")
-    if score is not None and not kept:
-        word = "baseline" if facts.get("kind") == "baseline" else "discarded"
-    text = f"{_number(facts)}{word}"
+    text = f"{_number(facts)}{ending_in_words(str(facts['ending']))}"
     if score is not None:
         text += f", val_bpb {score:.4f}"
     if facts.get("gain_bpb") is not None:

@@ -20,7 +20,7 @@ from typing import IO, Any
 from lab.errors import LabError
 from lab.settings import CHECKOUT
 from lab.show.chart import draw_progress
-from lab.show.results import hardware_of, one_line, read_campaign, read_records
+from lab.show.results import hardware_of, one_line, prior_of, read_campaign, read_records
 
 PROGRESS_FILE = "progress.png"
 
@@ -97,8 +97,12 @@ def main(arguments: Sequence[str]) -> int:
     with contextlib.suppress(OSError):
         os.nice(10)
     try:
+        campaign = read_campaign(folder)
         draw_progress(
-            folder / PROGRESS_FILE, read_records(folder), title=title_of(read_campaign(folder))
+            folder / PROGRESS_FILE,
+            read_records(folder),
+            title=title_of(campaign),
+            prior=prior_of(campaign),
         )
     except (LabError, OSError) as error:
         print(error, file=sys.stderr)

@@ -29,21 +29,32 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from lab.errors import CampaignError
-from lab.ledger import Record
+from lab.ledger import (
+    AUDIT,
+    BASELINE,
+    CANDIDATE,
+    CONFIRM,
+    Record,
+    baselines_of,
+    best_of,
+    noise_of,
+    scores_of,
+)
 from lab.outcome import Status
-from lab.verdict import Noise, measure_noise
+from lab.verdict import Noise
 
 CAMPAIGN_FILE = "campaign.json"
 LEDGER_FILE = "ledger.jsonl"
 TSV_FILE = "results.tsv"
 PARQUET_FILE = "results.parquet"
 
-TSV_COLUMNS = ("commit", "val_bpb", "memory_gb", "status", "description")
+TSV_COLUMNS = ("commit", "val_bpb", "memory_gb", "status", "description", "audited", "holdout_bpb")
 SHORT_COMMIT = 7
-USUAL_MARGIN_SD = 2.0  # until a verdict has said which margin this campaign uses
 GIB = 2**30
 
+_WORDS = {"keep": "kept", "discard": "discarded", "confirm": "to confirm", "audit": "audited"}
 _RECORD = TypeAdapter(Record)
+_NOISE = TypeAdapter(Noise)
 _TERMINAL_SEQUENCE = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)?", re.DOTALL
 )
@@ -85,56 +96,92 @@ def _harmless(character: str) -> str:
 def ending(record: Record) -> str:
     """How an experiment ended, in one word.
 
-    A measured one is "baseline", "keep" or "discard"; any other is named by its Status.
+    A measured one is "baseline", "audit", "keep", "confirm" (not decided before another run) or "discard";
+    any other is named by its Status.
     """
     if record.trial.status != Status.MEASURED:
         return record.trial.status.value
-    if record.kind == "baseline":
-        return "baseline"
+    if record.kind in (BASELINE, AUDIT):
+        return record.kind
+    if record.verdict.confirm:
+        return "confirm"
     return "keep" if record.verdict.keep else "discard"
+
+
+def ending_in_words(ending: str) -> str:
+    """An ending as a person reads it."""
+    return _WORDS.get(ending, ending.replace("_", " "))
+
+
+def name_of(record: Record) -> str:
+    """What an experiment is called: its title, after what it runs again."""
+    again = {CONFIRM: "re-run", AUDIT: "audit"}.get(record.kind)
+    return f"{again} of {record.original}: {record.title}" if again else record.title
+
+
+def kept_bpb(record: Record) -> float | None:
+    """What a kept candidate became the best with: the mean of its re-runs."""
+    verdict = record.verdict
+    if not verdict.keep or verdict.best_bpb is None or verdict.gain_bpb is None:
+        return None
+    return verdict.best_bpb - verdict.gain_bpb
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tally:
     """What a night came to so far."""
 
-    tried: int  # candidates, whatever became of them
+    tried: int  # candidates, whatever became of them; not what only the lab or the host spoilt
     kept: int
     baseline_bpb: float | None  # mean of its runs
-    best_bpb: float | None  # of the last kept one, else the baseline's
+    best_bpb: float | None  # mean of the re-runs of the last kept one, else the baseline's
     noise: Noise | None
-    margin_bpb: float | None  # what a gain has to exceed; None before two baselines
+    margin_bpb: float | None  # what the last gain had to exceed; None before a candidate
+    holdout_gain_bpb: (
+        float | None
+    )  # of the best over the baseline, on text that no decision has seen
+    audited: int  # experiments whose claim was audited
+    audit_share: float | None  # of the time of all experiments
 
 
-def tally(records: Sequence[Record]) -> Tally:
-    """Count a night, from its Records alone."""
-    scores: dict[str, list[float]] = {"baseline": [], "keep": []}
-    for record in records:
-        if record.trial.val_bpb is not None and ending(record) in scores:
-            scores[ending(record)].append(record.trial.val_bpb)
-    noise = measure_noise(scores["baseline"])
-    baseline = statistics.fmean(scores["baseline"]) if scores["baseline"] else None
+def tally(records: Sequence[Record], prior: Noise | None = None) -> Tally:
+    """Count a night, from its Records and what `lab noise` knew before it."""
+    best = best_of(records)
+    baselines = scores_of(baselines_of(records))
     margins = [r.verdict.margin_bpb for r in records if r.verdict.margin_bpb is not None]
-    margin = USUAL_MARGIN_SD * noise.sd_bpb if noise else None
+    total_s = sum(r.trial.total_s for r in records)
+    audit_s = sum(r.trial.audit_s or 0.0 for r in records)
     return Tally(
-        tried=sum(record.kind != "baseline" for record in records),
-        kept=len(scores["keep"]),
-        baseline_bpb=baseline,
-        best_bpb=scores["keep"][-1] if scores["keep"] else baseline,
-        noise=noise,
-        margin_bpb=margins[-1] if margins else margin,
+        tried=sum(r.kind == CANDIDATE and r.trial.status.says_something for r in records),
+        kept=sum(r.verdict.keep for r in records),
+        baseline_bpb=statistics.fmean(baselines) if baselines else None,
+        best_bpb=best.val_bpb if best else None,
+        noise=noise_of(records, prior),
+        margin_bpb=margins[-1] if margins else None,
+        holdout_gain_bpb=_holdout_gain(records),
+        audited=sum(r.trial.audit is not None for r in records),
+        audit_share=audit_s / total_s if total_s else None,
     )
+
+
+def _holdout_gain(records: Sequence[Record]) -> float | None:
+    """How much better the best is than the baseline on the holdout; None before anything was kept."""
+    baselines = [r.trial.holdout.bpb for r in baselines_of(records) if r.trial.holdout]
+    kept = [r for r in records if r.verdict.keep]
+    if not kept or not baselines or kept[-1].trial.holdout is None:
+        return None
+    return statistics.fmean(baselines) - kept[-1].trial.holdout.bpb
 
 
 def write_results(folder: Path, records: Sequence[Record]) -> None:
     """Write results.tsv and results.parquet anew, from all Records.
 
     The columns of results.tsv are commit (short), val_bpb, memory_gb (GiB), status (see `ending`),
-    description (the title). No quoting: tabs and line breaks in a title have become spaces. An
+    description (the title), audited (true or false), holdout_bpb. No quoting: tabs and line breaks in a title have become spaces. An
     experiment without a score has an empty val_bpb and memory_gb.
 
     results.parquet has every field of a Record under its dotted name, such as
-    `trial.measurement.val_bpb`; `facts` is a JSON string.
+    `trial.val.bpb`; `facts` and `shards` are JSON strings.
 
     Raises:
         CampaignError: the folder cannot be written. The ledger is not touched.
@@ -165,7 +212,9 @@ def _row(record: Record) -> tuple[str, ...]:
         "" if score is None else f"{score:.6f}",
         "" if memory is None else f"{memory / GIB:.1f}",
         ending(record),
-        one_line(record.title),
+        one_line(name_of(record)),
+        "true" if record.trial.audit else "false",
+        "" if record.trial.holdout is None else f"{record.trial.holdout.bpb:.6f}",
     )
 
 
@@ -196,7 +245,7 @@ def columns_of(kind: type, path: tuple[str, ...] = (), prefix: str = "") -> Iter
         name, way = prefix + field.name, (*path, field.name)
         if dataclasses.is_dataclass(hint):
             yield from columns_of(typing.cast("type", hint), way, name + ".")
-        elif typing.get_origin(hint) is dict or _is_enum(hint):
+        elif typing.get_origin(hint) in (dict, tuple) or _is_enum(hint):
             yield Column(name=name, arrow_type="string", path=way)
         elif hint in _ARROW_TYPES:
             yield Column(name=name, arrow_type=_ARROW_TYPES[hint], path=way)
@@ -222,7 +271,9 @@ def _cell(record: Record, column: Column) -> str | int | float | bool | None:
             return None
     if isinstance(value, Enum):
         value = value.value
-    if isinstance(value, dict):
+    if isinstance(value, tuple):
+        value = [dataclasses.asdict(part) for part in value]
+    if isinstance(value, dict | list):
         value = json.dumps(value, sort_keys=True, ensure_ascii=False)
     if isinstance(value, str):  # half a surrogate pair has no UTF-8
         return value.encode("utf-8", "replace").decode("utf-8")
@@ -291,6 +342,15 @@ def read_records(folder: Path) -> list[Record]:
                 do="restore the file from a copy, or start a new TAG; nothing was written.",
             ) from error
     return records
+
+
+def prior_of(campaign: dict[str, Any]) -> Noise | None:
+    """What `lab noise` knew when the campaign began; None when it had never run."""
+    prior = campaign.get("prior_noise")
+    try:
+        return None if prior is None else _NOISE.validate_python(prior)
+    except ValidationError:
+        return None
 
 
 def hardware_of(campaign: dict[str, Any]) -> str:

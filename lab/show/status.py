@@ -22,11 +22,13 @@ from lab.show.results import (
     ending,
     hardware_of,
     one_line,
+    prior_of,
     read_campaign,
     read_records,
     tally,
 )
 from lab.show.view import result_of, results_table
+from lab.verdict import sd_interval
 
 SHORT_DIGEST = 19  # "sha256:" and twelve digits
 
@@ -38,7 +40,7 @@ def describe(folder: Path, *, running: bool) -> RenderableType:
         CampaignError: there is no campaign in `folder`, or it was altered.
     """
     campaign, records = read_campaign(folder), read_records(folder)
-    counted = tally(records)
+    counted = tally(records, prior_of(campaign))
     parts: list[RenderableType] = [*_head(campaign, counted, running=running), Text()]
     if records:
         table = results_table([result_of(r) for r in records], [_train_s(r) for r in records])
@@ -54,7 +56,7 @@ def as_json(folder: Path, *, running: bool) -> str:
         CampaignError: there is no campaign in `folder`, or it was altered.
     """
     campaign, records = read_campaign(folder), read_records(folder)
-    counted = tally(records)
+    counted = tally(records, prior_of(campaign))
     best = _best(records)
     facts = {
         "tag": campaign.get("tag"),
@@ -71,6 +73,10 @@ def as_json(folder: Path, *, running: bool) -> str:
         "best_experiment": best.number if best else None,
         "best_commit": best.commit if best else None,
         "noise_sd_bpb": counted.noise.sd_bpb if counted.noise else None,
+        "noise_df": counted.noise.df if counted.noise else None,
+        "holdout_gain_bpb": counted.holdout_gain_bpb,
+        "audited": counted.audited,
+        "audit_share": counted.audit_share,
         "margin_bpb": counted.margin_bpb,
         "experiments": [_as_dict(record) for record in records],
     }
@@ -80,9 +86,13 @@ def as_json(folder: Path, *, running: bool) -> str:
 def _as_dict(record: Record) -> dict[str, Any]:
     return {
         "number": record.number,
+        "kind": record.kind,
+        "original": record.original,
         "status": record.trial.status.value,
         "ending": ending(record),
         "val_bpb": record.trial.val_bpb,
+        "holdout_bpb": record.trial.holdout.bpb if record.trial.holdout else None,
+        "audited": record.trial.audit is not None,
         "gain_bpb": record.verdict.gain_bpb,
         "train_s": _train_s(record),
         "commit": record.commit,
@@ -113,7 +123,9 @@ def _head(campaign: dict[str, Any], counted: Tally, *, running: bool) -> list[Te
         ("image", _image(campaign)),
         ("created", campaign.get("created_at")),
         ("score", _score(counted)),
+        ("holdout", _holdout(counted)),
         ("noise", _noise(counted)),
+        ("audits", _audits(counted)),
         ("tried", f"{counted.tried}, {counted.kept} kept"),
     ):
         if value:
@@ -138,11 +150,27 @@ def _score(counted: Tally) -> str:
     return f"{baseline:.4f} -> {best:.4f}, {gain:.4f} better ({100 * gain / baseline:.1f} %)"
 
 
+def _holdout(counted: Tally) -> str:
+    """The gain on text that no decision has seen, beside the one that was selected."""
+    if counted.holdout_gain_bpb is None or counted.baseline_bpb is None or counted.best_bpb is None:
+        return ""
+    gap = counted.baseline_bpb - counted.best_bpb - counted.holdout_gain_bpb
+    return f"gain {counted.holdout_gain_bpb:.4f}, {abs(gap):.4f} {'less' if gap > 0 else 'more'} than on val"
+
+
 def _noise(counted: Tally) -> str:
     if counted.noise is None:
         return ""
-    margin = f"; a gain must exceed {counted.margin_bpb:.4f}" if counted.margin_bpb else ""
-    return f"sd {counted.noise.sd_bpb:.4f} from {counted.noise.runs} runs of the baseline{margin}"
+    low, high = sd_interval(counted.noise)
+    words = f"sd {counted.noise.sd_bpb:.4f}, {low:.4f} to {high:.4f} with 95 % confidence"
+    margin = f"; the last gain had to exceed {counted.margin_bpb:.4f}" if counted.margin_bpb else ""
+    return f"{words} ({counted.noise.df} degrees of freedom){margin}"
+
+
+def _audits(counted: Tally) -> str:
+    if not counted.audited or counted.audit_share is None:
+        return ""
+    return f"{counted.audited} experiments, {counted.audit_share:.1%} of their time"
 
 
 def _next_step(

@@ -19,10 +19,17 @@ from rich.table import Table
 from rich.text import Text
 
 from lab.ledger import Record
-from lab.show.results import ending, one_line, tally
+from lab.show.results import ending, ending_in_words, name_of, one_line, tally
+from lab.verdict import Noise
 
-WORDS = {"keep": "kept", "discard": "discarded"}
-STYLES = {"keep": "bold green", "baseline": "yellow", "discard": "dim"}
+STYLES = {
+    "keep": "bold green",
+    "baseline": "yellow",
+    "discard": "dim",
+    "confirm": "cyan",
+    "audit": "yellow",
+    "contended": "magenta",
+}
 FAILED_STYLE = "red"
 LAST_RESULTS = 8
 
@@ -33,9 +40,12 @@ class Result:
 
     number: int
     title: str
-    ending: str  # "keep", "discard", "baseline", or a Status; see results.ending
+    ending: (
+        str  # "keep", "discard", "confirm", "baseline", "audit", or a Status; see results.ending
+    )
     val_bpb: float | None
     gain_bpb: float | None
+    audited: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,10 +83,11 @@ def result_of(record: Record) -> Result:
     """A Record as a line of the table."""
     return Result(
         number=record.number,
-        title=record.title,
+        title=name_of(record),
         ending=ending(record),
         val_bpb=record.trial.val_bpb,
         gain_bpb=record.verdict.gain_bpb,
+        audited=record.trial.audit is not None,
     )
 
 
@@ -86,12 +97,12 @@ def standing_of(
     tag: str,
     profile: str,
     hardware: str = "",
-    experiments_done: int | None = None,
+    prior: Noise | None = None,
     experiments_limit: int | None = None,
     seconds_left: float | None = None,
 ) -> Standing:
-    """A Standing from the Records so far; without `experiments_done`, every candidate is done."""
-    counted = tally(records)
+    """A Standing from the Records so far, and what `lab noise` knew before them."""
+    counted = tally(records, prior)
     return Standing(
         tag=tag,
         profile=profile,
@@ -99,7 +110,7 @@ def standing_of(
         baseline_bpb=counted.baseline_bpb,
         best_bpb=counted.best_bpb,
         noise_sd_bpb=counted.noise.sd_bpb if counted.noise else None,
-        experiments_done=counted.tried if experiments_done is None else experiments_done,
+        experiments_done=counted.tried,
         experiments_limit=experiments_limit,
         kept=counted.kept,
         seconds_left=seconds_left,
@@ -200,6 +211,7 @@ def results_table(results: Sequence[Result], seconds: Sequence[float | None] = (
     table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim", expand=True)
     table.add_column("#", justify="right", no_wrap=True, min_width=3)
     table.add_column("outcome", no_wrap=True)
+    table.add_column("audited", no_wrap=True)
     table.add_column("val_bpb", justify="right", no_wrap=True)
     table.add_column("gain", justify="right", no_wrap=True)
     if seconds:
@@ -209,7 +221,8 @@ def results_table(results: Sequence[Result], seconds: Sequence[float | None] = (
         style = STYLES.get(result.ending, FAILED_STYLE)
         cells = [
             Text(str(result.number)),
-            Text(WORDS.get(result.ending, result.ending.replace("_", " ")), style),
+            Text(ending_in_words(result.ending), style),
+            Text("yes" if result.audited else "no", "" if result.audited else "dim"),
             Text("" if result.val_bpb is None else f"{result.val_bpb:.4f}"),
             Text("" if result.gain_bpb is None else f"{result.gain_bpb:+.4f}"),
         ]

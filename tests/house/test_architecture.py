@@ -21,6 +21,7 @@ FLOW = [
     "prompt",
     "agents",
     "contract",
+    "lines",
     "workspace",
     "outcome",
     "sandbox",
@@ -30,8 +31,10 @@ FLOW = [
     "training",
     "evaluation",
     "fingerprint",
+    "contention",
     "trial",
     "verdict",
+    "noise",
     "ledger",
     "preparation",
     "history",
@@ -63,6 +66,7 @@ DOORS = {
     "pyarrow": {"lab/show/results.py"},
     "libcst": {"lab/agents/offline/"},
     "typer": {"lab/cli.py"},
+    "scipy": {"lab/verdict.py"},
 }
 VAGUE = {"utils", "util", "helpers", "common", "core", "manager", "misc", "tools"}
 
