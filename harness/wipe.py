@@ -14,22 +14,26 @@ from collections.abc import Callable
 
 import torch
 
-# What the driver hands out at once; a smaller chunk would leave the rest of it as it was.
+# torch asks the driver for whole pieces of 2 MiB, so a chunk that is no multiple of it would leave the rest of its
+# last piece as it was. For chunks under 10 MiB it asks for 20 at once, and where there are none left, only
+# chunks of 1 MiB or less still get 2; so the last chunks are of 1 MiB, two to a piece.
 GRAIN_BYTES = 2 * 2**20
+SMALLEST_BYTES = 2**20
 ENOUGH = 0.95
 
 
 def take_all(free_bytes: int, take: Callable[[int], bool]) -> int:
     """Take memory in halving chunks until nothing is left; returns how many bytes were taken.
 
-    `take(size)` takes whole grains, or says False when there is no piece of that size.
+    `take(size)` takes a chunk of whole grains, or of SMALLEST_BYTES, or says False when there is none.
     """
-    taken, chunk = 0, free_bytes // GRAIN_BYTES * GRAIN_BYTES
-    while chunk:
+    taken, size = 0, free_bytes
+    while size >= SMALLEST_BYTES:
+        chunk = size // GRAIN_BYTES * GRAIN_BYTES or SMALLEST_BYTES
         if take(chunk):
             taken += chunk
         else:
-            chunk = chunk // 2 // GRAIN_BYTES * GRAIN_BYTES
+            size = chunk // 2
     return taken
 
 
@@ -44,6 +48,9 @@ def overwrite() -> tuple[int, int]:
             return False
         return True
 
+    # The driver loads the code that fills memory when it is first used; later there is no room for it.
+    torch.zeros(1, dtype=torch.uint8, device="cuda")
+    torch.cuda.empty_cache()
     free_bytes, _ = torch.cuda.mem_get_info()
     overwritten = take_all(free_bytes, take)
     torch.cuda.synchronize()

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness.profiles import Profile
+from lab.campaign import is_running
 from lab.container import Engine
 from lab.engine import ensure_engine
 from lab.errors import BadInput, LabError
@@ -47,8 +48,10 @@ def set_up(settings: Settings, *, campaign: str, say: Say) -> Iterator[Ready]:
     Raises:
         LabError: a step failed; the message names the remedy.
     """
-    profile, gpu = choose_hardware(settings)
     with connect(settings, say) as engine:
+        if not is_running(settings.runs / campaign):
+            engine.reap(campaign=campaign)  # what a killed night left behind still sits on the GPU
+        profile, gpu = choose_hardware(settings)
         variant = variant_of(settings, profile)
         image = ensure_image(engine, settings, variant, "frozen", say)
         data = settings.data / profile.name

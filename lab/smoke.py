@@ -49,12 +49,13 @@ def smoke(settings: Settings, say: Say) -> None:
 def _problems(night: Night) -> list[str]:
     campaign, facts = night.campaign, night.campaign.facts
     records = Ledger.open(campaign.ledger.path, anchor=campaign.ledger.anchor).records
-    baselines = [r for r in records if r.kind == BASELINE]
-    candidates = [r for r in records if r.kind == CANDIDATE]
+    baselines = [r for r in records if r.kind == BASELINE and r.trial.status.says_something]
+    candidates = [r for r in records if r.kind == CANDIDATE and r.trial.status.says_something]
     problems = [
         f"experiment {r.number} ({r.title}) is {r.trial.status.value}: {r.trial.reason}"
         for r in records
-        if r.trial.status is not Status.MEASURED and r.trial.status.says_something
+        if r.trial.status
+        not in (Status.MEASURED, Status.CONTENDED)  # a neighbour's fault, and repeated
     ]
     problems += [
         f"experiment {r.number} ({r.title}) leads somewhere and was not audited, or not on the holdout"

@@ -37,6 +37,7 @@ class Trial:
     reason: str  # one sentence; empty when measured
     seed: int | None  # None when nothing was run
     class_id: str | None  # of the hardware fingerprint; scores compare only within one
+    unwatched: str | None  # why nobody could see who else used the GPU; None when somebody could
     total_s: float  # "create" to "judged", host clock
     training: Training | None  # None when no checkpoint was sealed
     val: Score | None  # None when there is no score, or none that survived its audit
@@ -73,6 +74,7 @@ def reject(reason: str) -> Trial:
         reason=reason,
         seed=None,
         class_id=None,
+        unwatched=None,
         total_s=0.0,
         training=None,
         val=None,
@@ -123,13 +125,15 @@ def run_trial(
         finally:
             shutil.rmtree(folder / "meet", ignore_errors=True)
             shutil.rmtree(_window(bench, number), ignore_errors=True)
-    if lookout.seen:  # whatever else went wrong: a crowded card explains it
+    # A neighbour explains whatever else there is: too little memory, too few steps, a score that is too high.
+    if lookout.seen and status is not Status.LOST:
         status, reason = Status.CONTENDED, describe(lookout.seen)
     return Trial(
         status=status,
         reason=reason,
         seed=seed,
         class_id=bench.class_id,
+        unwatched=lookout.blind,
         total_s=time.monotonic() - began,
         training=training,
         val=found.val if found and status is Status.MEASURED else None,

@@ -16,6 +16,7 @@ from lab.container import Engine
 from lab.settings import Settings, read_settings
 from lab.setup import Ready, set_up
 from lab.trial import Bench
+from tests.nvml import build as build_nvml
 
 
 class QuietWatch:
@@ -67,3 +68,11 @@ def watch() -> QuietWatch:
 def settings(tmp_path: Path) -> Settings:
     """Settings of a night on the smoke profile whose campaigns are thrown away with the test."""
     return read_settings(os.environ, profile="smoke", runs=tmp_path / "runs", hours=1.0)
+
+
+@pytest.fixture(scope="session")
+def nvml(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a libnvidia-ml.so.1 that plays the machine a test describes."""
+    return build_nvml(
+        tmp_path_factory.mktemp("nvml"), image=lambda: request.getfixturevalue("ready").bench
+    )
