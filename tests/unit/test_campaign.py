@@ -11,6 +11,7 @@ import pytest
 
 from lab.agents import Proposal
 from lab.campaign import (
+    SCHEMA,
     Facts,
     Pending,
     find_campaign,
@@ -20,18 +21,20 @@ from lab.campaign import (
 )
 from lab.errors import BadInput, CampaignBusy, CampaignError
 from lab.fingerprint import Fingerprint
-from tests.unit.nights import make_record
+from lab.verdict import Noise, Rule
+from tests.unit.nights import make_kept, make_record
 
 SEED = "x = 1\n"
 FACTS = Facts(
-    schema=1,
+    schema=SCHEMA,
     tag="nov23",
     created_at="2026-11-23T00:00:00+00:00",
     profile="smoke",
     agent="offline",
     seed=42,
     noise_runs=2,
-    noise_margin_sd=2.0,
+    rule=Rule(bpb_per_line=0.0001),
+    prior_noise=Noise(sd_bpb=0.0021, df=9),
     image_id="sha256:" + "1" * 64,
     variant="cpu",
     kernels="none",
@@ -67,7 +70,13 @@ def test_facts_are_those_of_the_first_start(tmp_path: Path) -> None:
     """A resumed night goes on with the seed and the rule that it began with."""
     with open_campaign(tmp_path, FACTS, seed_train_py=SEED):
         pass
-    later = replace(FACTS, seed=7, created_at="2026-11-24T00:00:00+00:00", noise_margin_sd=0.0)
+    later = replace(
+        FACTS,
+        seed=7,
+        created_at="2026-11-24T00:00:00+00:00",
+        rule=Rule(bpb_per_line=0.0),
+        prior_noise=Noise(sd_bpb=1.0, df=99),
+    )
     with open_campaign(tmp_path, later, seed_train_py="x = 9\n") as campaign:
         assert campaign.facts == FACTS
         assert campaign.workspace.read(campaign.workspace.head()) == SEED
@@ -139,13 +148,16 @@ def test_the_folder_follows_the_ledger_after_a_crash(tmp_path: Path) -> None:
         campaign.ledger.append(make_record(1, kind="baseline", val_bpb=1.9, commit=root))
         campaign.settle()
         candidate = campaign.workspace.commit("x = 2\n", number=2, parent=root, message="m\n")
-        folder = campaign.folder_of(2)
+        night = make_kept(2, val_bpb=1.8, best_bpb=1.9, commit=candidate.commit)
+        last = night[-1].number
+        for record in night[:-1]:
+            campaign.ledger.append(record)
+            campaign.settle()
+        folder = campaign.folder_of(last)
         (folder / "checkpoint").mkdir(parents=True)
         (folder / "train.py").write_text("x = 2\n")
         (folder / "checkpoint" / "model.safetensors").write_bytes(b"weights")
-        campaign.ledger.append(
-            make_record(2, val_bpb=1.8, best_bpb=1.9, margin_bpb=0.01, commit=candidate.commit)
-        )
+        campaign.ledger.append(night[-1])
         # Killed here: the record is on disk, nothing was done about it.
         assert campaign.workspace.head() == root
     with open_campaign(tmp_path, FACTS, seed_train_py=SEED) as campaign:
@@ -155,8 +167,8 @@ def test_the_folder_follows_the_ledger_after_a_crash(tmp_path: Path) -> None:
         best = campaign.folder / "best"
         assert (best / "model.safetensors").read_bytes() == b"weights"
         assert (best / "train.py").read_text() == "x = 2\n"
-        assert json.loads((best / "record.json").read_bytes())["number"] == 2
-        assert not (campaign.folder_of(2) / "checkpoint").exists()
+        assert json.loads((best / "record.json").read_bytes())["number"] == last
+        assert not (campaign.folder_of(last) / "checkpoint").exists()
 
 
 def test_a_new_night_gets_a_name_of_its_own(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import statistics
 import subprocess
 import sys
 import time
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from matplotlib import rcParams
 from matplotlib.image import imread
 
-from lab.ledger import Ledger, Record
+from lab.ledger import Ledger, Record, reruns_of, scores_of
 from lab.outcome import Status
 from lab.show.chart import (
     BASELINE,
@@ -32,7 +33,7 @@ from lab.show.chart import (
 from lab.show.labels import Box, Wish, leader_of, place
 from lab.show.progress import PROGRESS_FILE, Plotter, main
 from lab.show.results import ending, tally
-from tests.unit.nights import make_night, make_record
+from tests.unit.nights import make_kept, make_night, make_record
 
 CHART = (slice(125, 745), slice(70, 1450))  # rows and columns of the plot, without legends
 FOOT = (slice(745, 800), slice(70, 1450))  # where failures stand, when there are any
@@ -75,19 +76,27 @@ def clusters(found: np.ndarray, *, least: int) -> list[tuple[float, float]]:
 
 
 def spread_night() -> list[Record]:
-    """Scores so far apart that no marker touches another."""
-    return [
+    """Scores so far apart that no marker touches another, those of one candidate's runs apart."""
+    night = [
         make_record(1, kind="baseline", val_bpb=1.900),
         make_record(2, kind="baseline", val_bpb=1.896),
         make_record(3, val_bpb=1.912, best_bpb=1.898),
-        make_record(4, val_bpb=1.860, best_bpb=1.898),
-        make_record(5, status=Status.CRASHED),
-        make_record(6, val_bpb=1.880, best_bpb=1.860),
-        make_record(7, status=Status.OUT_OF_MEMORY),
-        make_record(8, val_bpb=1.905, best_bpb=1.860),
-        make_record(9, val_bpb=1.830, best_bpb=1.860),
-        make_record(10, status=Status.INVALID),
     ]
+    night += make_kept(4, val_bpb=1.860, best_bpb=1.898)
+    number = len(night) + 1
+    night += [
+        make_record(number, status=Status.CRASHED),
+        make_record(number + 1, val_bpb=1.880, best_bpb=1.860),
+        make_record(number + 2, status=Status.OUT_OF_MEMORY),
+        make_record(number + 3, val_bpb=1.905, best_bpb=1.860),
+    ]
+    night += make_kept(number + 4, val_bpb=1.830, best_bpb=1.860)
+    return [*night, make_record(len(night) + 1, status=Status.INVALID)]
+
+
+def diverged(night: Sequence[Record]) -> Record:
+    """One more record, with a score far over all others."""
+    return make_record(len(night) + 1, val_bpb=9.0, best_bpb=1.83)
 
 
 def test_every_experiment_is_a_mark_of_its_own_kind(tmp_path: Path) -> None:
@@ -99,27 +108,44 @@ def test_every_experiment_is_a_mark_of_its_own_kind(tmp_path: Path) -> None:
     assert not mask(pixels, FAILED).any()
 
 
+def test_what_is_not_decided_is_a_hollow_mark(tmp_path: Path) -> None:
+    """A first run that looked better is neither kept nor discarded, and must not look like either."""
+    night = spread_night()[:2]
+    promising = make_record(3, val_bpb=1.860, best_bpb=1.898)
+    assert ending(promising) == "confirm", "the control"
+    pixels = draw(tmp_path, [*night, promising])
+    assert not clusters(mask(pixels, DISCARDED), least=15)
+    blue = np.argwhere(mask(pixels, KEPT))
+    ring = blue[blue[:, 0] > blue[:, 0].min() + 20]  # rows count downwards: the running best is on top
+    assert len(ring) >= 4
+    row, column = np.round(ring.mean(axis=0)).astype(int)
+    assert (pixels[CHART][row, column] > 250).all()
+
+
 def test_lower_scores_are_drawn_lower_and_later_ones_further_right(tmp_path: Path) -> None:
     """An axis turned over would show the worst experiment as the best."""
     pixels = draw(tmp_path, spread_night())
-    (row_3, column_3), (row_6, column_6), (row_8, column_8) = clusters(
+    first, second, third = (r.number for r in spread_night() if ending(r) == "discard")
+    (row_1, column_1), (row_2, column_2), (row_3, column_3) = clusters(
         mask(pixels, DISCARDED), least=15
     )
-    assert row_6 > row_8 > row_3  # rows count downwards; 1.880 < 1.905 < 1.912
-    assert column_6 - column_3 == pytest.approx(1.5 * (column_8 - column_6), abs=2)
-    assert row_6 - row_3 == pytest.approx(
-        (1.912 - 1.880) / (1.912 - 1.905) * (row_8 - row_3), rel=0.1
+    assert row_2 > row_3 > row_1  # rows count downwards; 1.880 < 1.905 < 1.912
+    assert column_2 - column_1 == pytest.approx(
+        (second - first) / (third - second) * (column_3 - column_2), abs=3
+    )
+    assert row_2 - row_1 == pytest.approx(
+        (1.912 - 1.880) / (1.912 - 1.905) * (row_3 - row_1), rel=0.1
     )
 
 
 def test_the_running_best_only_goes_down(tmp_path: Path) -> None:
     """The blue line is the night's story: it starts at the baseline and steps at each keep."""
     line = running_best(compose(make_night(120)))
-    scores = [score for _, score in line]
+    scores = [round(score, 12) for _, score in line]  # a mean, and a best minus a gain
     counted = tally(make_night(120))
     assert scores == sorted(scores, reverse=True)
-    assert (scores[0], scores[-1]) == (counted.baseline_bpb, counted.best_bpb)
-    assert len(line) == counted.kept + 2
+    assert (line[0][1], line[-1][1]) == (counted.baseline_bpb, counted.best_bpb)
+    assert len(line) == counted.kept + 2 > 4
     pixels = draw(tmp_path, spread_night())
     blue = mask(pixels, KEPT)
     columns = np.flatnonzero(blue.any(axis=0))
@@ -134,7 +160,7 @@ def test_a_diverged_run_does_not_flatten_the_night() -> None:
     """One score of 9 would press every gain of 0.001 into a single pixel."""
     night = spread_night()
     calm = compose(night)
-    wild = compose([*night, make_record(11, val_bpb=9.0, best_bpb=1.83)])
+    wild = compose([*night, diverged(night)])
     assert wild.high < 2.0
     assert wild.high - wild.low < 2 * (calm.high - calm.low)
 
@@ -144,7 +170,7 @@ def test_what_is_off_the_chart_is_still_marked(tmp_path: Path) -> None:
     night = spread_night()
     top_right = (slice(125, 165), slice(1340, 1450))
     before = draw(tmp_path, night)
-    after = draw(tmp_path, [*night, make_record(11, val_bpb=9.0, best_bpb=1.83)])
+    after = draw(tmp_path, [*night, diverged(night)])
     assert mask(after, DISCARDED, top_right).sum() > 10
     assert not mask(before, DISCARDED, top_right).any()
 
@@ -156,6 +182,27 @@ def test_the_noise_band_covers_the_baseline_and_no_keep() -> None:
     assert scene.tally.baseline_bpb is not None
     edge = scene.tally.baseline_bpb - scene.tally.margin_bpb
     assert all(score < edge for _, score in scene.of("keep"))
+
+
+def test_a_kept_candidate_stands_where_its_re_runs_put_it() -> None:
+    """Its last run alone may be lucky; the line, the label and the next bar are at the mean."""
+    night = make_night(120)
+    shown = compose(night).of("keep")
+    assert shown
+    for record, score in shown:
+        reruns = scores_of(reruns_of(night, record.original or 0))
+        assert score == pytest.approx(statistics.fmean(reruns), abs=1e-12)
+
+
+def test_the_price_of_lines_is_no_part_of_the_noise_band() -> None:
+    """A change that deletes a thousand lines says nothing about how much seeds move the baseline."""
+    night = spread_night()
+    longer, shorter = (
+        compose([*night, make_record(len(night) + 1, best_bpb=1.83, val_bpb=1.9, net_lines=lines)])
+        for lines in (1000, -1000)
+    )
+    assert longer.tally.noise == shorter.tally.noise
+    assert (longer.low, longer.high) == (shorter.low, shorter.high)
 
 
 @pytest.mark.parametrize("experiments", [0, 1, 2, 3, 12, 500])
@@ -188,7 +235,8 @@ def test_equal_records_give_equal_bytes_and_leave_no_trace(tmp_path: Path) -> No
 )
 def test_no_title_can_stop_the_picture(tmp_path: Path, title: str) -> None:
     """Titles come from a model; matplotlib would read a dollar sign as mathematics."""
-    night = [make_record(1, kind="baseline", val_bpb=1.9), make_record(2, val_bpb=1.8, title=title)]
+    night = [make_record(1, kind="baseline", val_bpb=1.9)]
+    night += make_kept(2, val_bpb=1.8, best_bpb=1.9, title=title)
     path = tmp_path / "p.png"
     draw_progress(path, night, title=title)
     assert path.stat().st_size > 10_000
@@ -261,7 +309,8 @@ def test_the_plotter_draws_what_the_ledger_holds_and_leaves_nothing_behind(tmp_p
     plotter.redraw()
     plotter.redraw()
     assert time.monotonic() - began < 0.5
-    ledger.append(make_record(4, val_bpb=1.7))
+    for record in make_kept(4, val_bpb=1.7, best_bpb=1.85):
+        ledger.append(record)
     plotter.close()
     assert plotter.problem is None
     expected = tmp_path / "expected.png"

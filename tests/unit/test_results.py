@@ -17,8 +17,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from harness.findings import Shard, add_up
 from lab.errors import CampaignError
-from lab.ledger import Ledger, Record
+from lab.ledger import Ledger, Record, noise_of
 from lab.outcome import Status
 from lab.settings import CHECKOUT
 from lab.show.results import (
@@ -34,7 +35,7 @@ from lab.show.results import (
     tally,
     write_results,
 )
-from tests.unit.nights import make_night, make_record
+from tests.unit.nights import make_kept, make_night, make_record
 
 ANY_TEXT = st.text(st.characters(), max_size=80)  # surrogates and control characters included
 REUSED_FOLDER = [HealthCheck.function_scoped_fixture]
@@ -76,9 +77,12 @@ def test_parquet_gives_back_what_the_record_held(
     assert row["title"] == utf8(title)
     assert json.loads(row["facts"]) == json.loads(utf8(json.dumps(facts, ensure_ascii=False)))
     assert row["trial.training.tokens"] == (tokens if tokens is None or tokens < 2**63 else None)
-    assert row["trial.measurement.val_bpb"] == 1.85
+    record = make_record(7)
+    assert row["trial.val.bpb"] == record.trial.val_bpb
+    shards = tuple(Shard(**shard) for shard in json.loads(row["trial.val.shards"]))
+    assert add_up(shards) == row["trial.val.bpb"], "anybody can add the score up again"
     assert row["trial.training.mfu"] is None
-    assert row["verdict.keep"] is True
+    assert (row["verdict.keep"], row["verdict.confirm"]) == (False, True)
 
 
 def test_every_field_of_a_record_is_a_column() -> None:
@@ -92,7 +96,8 @@ def test_every_field_of_a_record_is_a_column() -> None:
             found |= leaves(inner, name + ".") if dataclasses.is_dataclass(inner) else {name}
         return found
 
-    assert leaves(make_record(1)) == {column.name for column in columns_of(Record)}
+    full = make_kept(1, val_bpb=1.8, best_bpb=1.9)[-1]  # a score, a holdout score and an audit
+    assert leaves(full) == {column.name for column in columns_of(Record)}
 
 
 def test_a_column_of_nothing_keeps_its_type(tmp_path: Path) -> None:
@@ -103,7 +108,9 @@ def test_a_column_of_nothing_keeps_its_type(tmp_path: Path) -> None:
         schemas.append(pq.read_schema(tmp_path / PARQUET_FILE))
     assert all(schema.equals(schemas[0]) for schema in schemas)
     assert not any(pa.types.is_null(field.type) for field in schemas[0])
-    assert schemas[0].field("trial.measurement.val_bpb").type == pa.float64()
+    assert schemas[0].field("trial.val.bpb").type == pa.float64()
+    assert schemas[0].field("trial.holdout.bpb").type == pa.float64()
+    assert schemas[0].field("trial.audit.calibrated").type == pa.bool_()
     assert schemas[0].field("cost_usd").type == pa.float64()
 
 
@@ -122,14 +129,21 @@ def test_a_measured_experiment_says_what_became_of_it(tmp_path: Path) -> None:
     night = [
         make_record(1, kind="baseline", val_bpb=1.9),
         make_record(2, val_bpb=1.8999),
-        make_record(3, val_bpb=1.7, memory_bytes=None),
+        *make_kept(3, val_bpb=1.7, best_bpb=1.9, memory_bytes=None),
     ]
+    night.append(make_record(len(night) + 1, kind="audit", original=3, val_bpb=1.7))
+    reruns = len(night) - 5  # that did not decide
+    assert reruns >= 0
     write_results(tmp_path, night)
     rows = read_tsv(tmp_path)
-    assert [row["status"] for row in rows] == ["baseline", "discard", "keep"]
-    assert [row["val_bpb"] for row in rows] == ["1.900000", "1.899900", "1.700000"]
-    assert [row["memory_gb"] for row in rows] == ["3.0", "3.0", ""]
-    assert [row["commit"] for row in rows] == ["0000001", "0000002", "0000003"]
+    undecided = ["confirm"] * (1 + reruns)
+    assert [row["status"] for row in rows] == ["baseline", "discard", *undecided, "keep", "audit"]
+    assert [row["val_bpb"] for row in rows[:3]] == ["1.900000", "1.899900", "1.697000"]
+    assert {row["val_bpb"] for row in rows[3:]} == {"1.700000"}
+    assert [row["memory_gb"] for row in rows[:3]] == ["3.0", "3.0", ""]
+    commits = [row["commit"] for row in rows]
+    assert commits[:3] == ["0000001", "0000002", "0000003"]
+    assert set(commits[3:]) == {"0000003"}, "what is run again is the same code"
 
 
 def test_a_failed_write_leaves_the_old_table_whole(tmp_path: Path) -> None:
@@ -203,7 +217,7 @@ def test_the_tally_agrees_with_the_ledger(tmp_path: Path) -> None:
         assert best is not None
         assert counted.best_bpb == pytest.approx(best.val_bpb, abs=1e-12)
         assert counted.baseline_bpb == pytest.approx(ledger.baseline_bpb(), abs=1e-12)
-        assert counted.noise == ledger.noise()
+        assert counted.noise == noise_of(ledger.records, None)
     assert counted.kept == sum(ending(record) == "keep" for record in ledger.records) > 2
 
 

@@ -28,6 +28,7 @@ from rich.console import Console
 
 from lab.settings import CHECKOUT
 from lab.show.events import REDACTED, EventLog, is_secret, sentence_of, without_secrets
+from lab.show.results import tally
 from lab.show.screen import open_screen
 from lab.show.view import (
     LAST_RESULTS,
@@ -41,6 +42,7 @@ from lab.show.view import (
 )
 from tests.unit.nights import make_night, make_record
 
+TALLY = tally(make_night(20))  # of the night below
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 SHOW_CURSOR, HIDE_CURSOR = "\x1b[?25h", "\x1b[?25l"
 NASTY = "\x1b[2J[bold red]wider[/bold red] MLP\r\n\x07[link=http://x]"
@@ -62,7 +64,7 @@ with open_screen(Path(sys.argv[1])) as screen:
         screen.advance(fraction=step / 100, loss=5.4321, tokens_per_s=11432.0)
         time.sleep(0.05)
     screen.event("experiment.finished", experiment=21, kind="candidate", status="measured",
-                 kept=True, val_bpb=1.7923456, gain_bpb=0.0123, title="A wider MLP")
+                 ending="keep", val_bpb=1.7923456, gain_bpb=0.0123, title="A wider MLP")
 Path(sys.argv[1]).with_name("done").write_text("the night ended by itself")
 """
 
@@ -129,6 +131,11 @@ class Terminal:
 @pytest.mark.parametrize("columns", [60, 100])
 def test_a_terminal_shows_the_whole_night(tmp_path: Path, columns: int) -> None:
     """Phase, progress, score and results: what a person looks up for at two in the morning."""
+    baseline, best = TALLY.baseline_bpb, TALLY.best_bpb
+    assert baseline is not None
+    assert best is not None
+    gain = baseline - best
+    assert gain > 0, "the control: there is something to show"
     shown = ESCAPE.sub("", Terminal(tmp_path, seconds=1.5, columns=columns).finish())
     for words in (
         "The engine answers.",
@@ -137,8 +144,8 @@ def test_a_terminal_shows_the_whole_night(tmp_path: Path, columns: int) -> None:
         "#21 training",
         "A wider MLP",
         "of 60 s | loss 5.432 | 11.4 k tokens/s",
-        "17 of 40 done, 2 kept",
-        "best 1.8303 | gain 0.0209 (1.1 %)",
+        f"{TALLY.tried} of 40 done, {TALLY.kept} kept",
+        f"best {best:.4f} | gain {gain:.4f} ({100 * gain / baseline:.1f} %)",
         "kept, val_bpb 1.7923 (+0.0123)",
     ):
         assert words in shown, words
@@ -239,7 +246,7 @@ def test_a_resized_terminal_goes_on(tmp_path: Path) -> None:
     terminal.process.send_signal(signal.SIGWINCH)
     at = len(terminal.seen)
     terminal.finish()
-    frames = ESCAPE.sub("", terminal.seen[at:]).split("done, 2 kept")[2:]
+    frames = ESCAPE.sub("", terminal.seen[at:]).split(f"done, {TALLY.kept} kept")[2:]
     assert frames
     assert max(cell_len(line) for line in re.split(r"[\r\n]+", "".join(frames))) <= 60
 
@@ -334,7 +341,7 @@ def test_a_full_disk_does_not_end_the_night() -> None:
     """The ledger reports a full disk with care; the log must not be faster, with a traceback."""
     console = Console(file=io.StringIO(), width=100)
     with open_screen(Path("/dev/full"), console=console) as screen:
-        screen.event("experiment.finished", experiment=1, status="crashed")
+        screen.event("experiment.finished", experiment=1, ending="crashed")
     shown = console.file.getvalue()  # type: ignore[attr-defined]
     assert "#1 crashed" in shown
     assert "could not be written" in shown
@@ -379,7 +386,7 @@ def test_an_event_is_one_json_line_at_full_precision(tmp_path: Path) -> None:
     """Rounding belongs to the report; a program that reads the log must get what was measured."""
     console = Console(file=io.StringIO())
     with open_screen(tmp_path / "e" / "events.jsonl", console=console) as screen:
-        screen.event("experiment.finished", experiment=41, status="measured", val_bpb=0.1 + 0.2)
+        screen.event("experiment.finished", experiment=41, ending="discard", val_bpb=0.1 + 0.2)
         (event,) = events_of(tmp_path / "e" / "events.jsonl")  # on disk before the screen closes
     assert event["val_bpb"] == 0.1 + 0.2
     stamp = datetime.fromisoformat(str(event["at"]))
@@ -488,7 +495,7 @@ def test_a_torn_last_line_does_not_spoil_the_next(tmp_path: Path) -> None:
             {
                 "experiment": 3,
                 "status": "measured",
-                "kept": False,
+                "ending": "discard",
                 "val_bpb": 1.9,
                 "gain_bpb": -0.05,
             },
@@ -496,13 +503,41 @@ def test_a_torn_last_line_does_not_spoil_the_next(tmp_path: Path) -> None:
         ),
         (
             "experiment.finished",
-            {"experiment": 1, "kind": "baseline", "status": "measured", "val_bpb": 1.9},
+            {"experiment": 1, "kind": "baseline", "ending": "baseline", "val_bpb": 1.9},
             "#1 baseline, val_bpb 1.9000",
         ),
         (
             "experiment.finished",
-            {"experiment": 4, "status": "out_of_memory", "title": "Depth 9", "reason": "over 6 GB"},
+            {"experiment": 4, "ending": "out_of_memory", "title": "Depth 9", "reason": "over 6 GB"},
             "#4 out of memory: Depth 9 [over 6 GB]",
+        ),
+        (
+            "experiment.finished",
+            {
+                "experiment": 5,
+                "ending": "confirm",
+                "val_bpb": 1.8,
+                "gain_bpb": 0.1,
+                "reason": "to be confirmed: 0.1000 better than 1.9000",
+            },
+            "#5 to confirm, val_bpb 1.8000 (+0.1000)",
+        ),
+        (
+            "experiment.finished",
+            {
+                "experiment": 6,
+                "ending": "keep",
+                "audited": True,
+                "val_bpb": 1.8,
+                "gain_bpb": 0.1,
+                "title": "re-run of 5: Depth 9",
+            },
+            "#6 kept, val_bpb 1.8000 (+0.1000): re-run of 5: Depth 9",
+        ),
+        (
+            "experiment.finished",
+            {"experiment": 7, "ending": "contended", "title": "Depth 9", "reason": "pid 7 computed"},
+            "#7 contended: Depth 9 [pid 7 computed]",
         ),
         (
             "overnight.finished",

@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from lab.errors import CampaignError
-from lab.ledger import Ledger, Record
+from lab.ledger import Ledger, Record, best_of
 from lab.show.results import tally
 from lab.show.status import as_json, describe
 from tests.unit.nights import make_night, make_record
@@ -58,8 +58,10 @@ def test_every_experiment_is_listed_and_the_head_agrees(tmp_path: Path, width: i
         assert (" kept " in line) is record.verdict.keep
     counted = tally(night)
     assert f"{counted.baseline_bpb:.4f} -> {counted.best_bpb:.4f}" in shown
-    for words in ("nov23  not running", "Xeon, 2 cores", "sha256:abababababab", "sd 0.0015"):
+    for words in ("nov23  not running", "Xeon, 2 cores", "sha256:abababababab"):
         assert words in shown
+    assert counted.noise is not None
+    assert f"sd {counted.noise.sd_bpb:.4f}" in shown
 
 
 def test_it_says_how_to_go_on(tmp_path: Path) -> None:
@@ -98,7 +100,8 @@ def test_json_has_the_same_facts_at_full_precision(tmp_path: Path) -> None:
     assert facts["running"] is True
     assert facts["best_bpb"] == counted.best_bpb
     assert facts["baseline_bpb"] == counted.baseline_bpb
-    best = next(r for r in night if r.trial.val_bpb == counted.best_bpb)
+    best = best_of(night)
+    assert best is not None
     assert (facts["best_experiment"], facts["best_commit"]) == (best.number, best.commit)
     assert [e["val_bpb"] for e in facts["experiments"]] == [r.trial.val_bpb for r in night]
 
