@@ -536,7 +536,12 @@ def test_a_torn_last_line_does_not_spoil_the_next(tmp_path: Path) -> None:
         ),
         (
             "experiment.finished",
-            {"experiment": 7, "ending": "contended", "title": "Depth 9", "reason": "pid 7 computed"},
+            {
+                "experiment": 7,
+                "ending": "contended",
+                "title": "Depth 9",
+                "reason": "pid 7 computed",
+            },
             "#7 contended: Depth 9 [pid 7 computed]",
         ),
         (
