@@ -9,21 +9,30 @@ SETTINGS := TAG HOURS EXPERIMENTS AGENT SCRIPT PROFILE SEED NOISE_RUNS BPB_PER_L
 $(foreach name,$(SETTINGS),$(if $(filter command,$(firstword $(origin $(name)))),\
     $(eval export NIGHTLAB_$(name) := $($(name)))))
 
-.PHONY: help overnight smoke status doctor image data test bench
+.PHONY: help overnight smoke status audit noise doctor image data test attacks bench
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make overnight   research by itself (HOURS=8 TAG=name EXPERIMENTS=n AGENT=offline PROFILE=cpu)"
 	@echo "make smoke       the whole loop on a tiny budget, a few minutes"
 	@echo "make status      show a campaign (TAG=name; the latest if not given)"
+	@echo "make audit       audit the best experiment blindly (TAG=name N=7 audits another)"
+	@echo "make noise       measure how much seeds alone move the score here (FILE=train.py RUNS=5)"
 	@echo "make doctor      every precondition, with its state and its remedy"
 	@echo "make image       build and freeze the image (VARIANT=cpu KERNELS=none)"
 	@echo "make data        fetch and tokenise the data (PROFILE=cpu)"
 	@echo "make test        all tests, with real containers"
+	@echo "make attacks     every known cheat against the lab, as a table"
 	@echo "make bench       all benchmarks; make bench-NAME runs one"
 
-overnight smoke status doctor data test bench: .venv/ready
+overnight smoke status doctor data test attacks bench: .venv/ready
 	@$(LAB) $@
+
+audit: .venv/ready
+	@$(LAB) audit $(N)
+
+noise: .venv/ready
+	@$(LAB) noise $(FILE) $(if $(RUNS),--runs $(RUNS))
 
 image: .venv/ready
 	@$(LAB) image build

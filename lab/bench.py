@@ -14,6 +14,7 @@ import ast
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from harness.profiles import GIB
@@ -49,7 +50,7 @@ def run_frozen_tests(settings: Settings, say: Say) -> int:
         here = f"{INSIDE}/tests/frozen"
         # Above it, tests/conftest.py is the host's: it imports the controller, which is not in there.
         command = ("python", "-m", "pytest", "-p", "no:cacheprovider", f"--confcutdir={here}", here)
-        return _run_inside(engine, settings, image.id, "tests", command)
+        return run_inside(engine, settings, image.id, "tests", command)
 
 
 def run_benchmarks(settings: Settings, names: list[str], say: Say) -> int:
@@ -80,13 +81,30 @@ def _benchmark_inside(settings: Settings, name: str, say: Say) -> int:
     cpu = settings.model_copy(update={"profile": "cpu"})
     with set_up(cpu, campaign="bench", say=say) as ready:
         command = ("python", "-m", f"benchmarks.{name}")
-        return _run_inside(ready.bench.engine, settings, ready.image.id, "bench", command)
+        return run_inside(ready.bench.engine, settings, ready.image.id, "bench", command)
 
 
-def _run_inside(
-    engine: Engine, settings: Settings, image: str, campaign: str, command: tuple[str, ...]
+def run_attacks() -> int:
+    """Every attack and every honest control, as a table; its exit code."""
+    return subprocess.run(
+        [sys.executable, "-m", "tests.attacks"], cwd=CHECKOUT, check=False
+    ).returncode
+
+
+def print_now(line: str) -> None:
+    print(line, flush=True)
+
+
+def run_inside(
+    engine: Engine,
+    settings: Settings,
+    image: str,
+    campaign: str,
+    command: tuple[str, ...],
+    *,
+    show: Callable[[str], None] = print_now,
 ) -> int:
-    """Run a command in a sealed container with the checkout's code read-only, its output shown as it comes."""
+    """Run a command in a sealed container with the checkout's code read-only, its lines shown as they come."""
     places = [(CHECKOUT / name, name) for name in MOUNTED if name != "data"]
     places.append((settings.data, "data"))
     spec = SealedSpec(
@@ -110,7 +128,7 @@ def _run_inside(
     )
     with engine.start(spec) as container:
         for line in container.lines():
-            print(line, flush=True)
+            show(line)
         return container.finish().exit_code
 
 

@@ -189,6 +189,14 @@ def bench(
     raise typer.Exit(run_benchmarks(settings_of(), names or [], say))
 
 
+@app.command()
+def attacks() -> None:
+    """Every known cheat against the lab, and honest controls: a table, and one JSON object as its last line."""
+    from lab.bench import run_attacks
+
+    raise typer.Exit(run_attacks())
+
+
 @image_app.command("build")
 def image_build(variant: Variant = None, kernels: Kernels = None) -> None:
     """Build and freeze the image, unless it is there already."""

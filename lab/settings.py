@@ -40,12 +40,12 @@ class Settings(BaseModel):
 
     # The rule of keep and discard; what each does stands in lab/verdict.py, and how they were chosen in
     # benchmarks/decision_quality.py.
-    screen_error: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
-    confirm_error: Annotated[float, Field(gt=0, lt=0.5)] = 0.02
-    tie_error: Annotated[float, Field(gt=0, lt=0.5)] = 0.16
-    undecided_share: Annotated[float, Field(ge=0, le=1)] = 0.5
-    least_reruns: Annotated[int, Field(ge=1)] = 2
+    screen_sd: Annotated[float, Field(ge=0)] = 1.6
+    confirm_error: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+    hope_sd: Annotated[float, Field(ge=0)] = 0.7
+    clear_margins: Annotated[float, Field(ge=1)] = 2.0
     most_reruns: Annotated[int, Field(ge=1, le=10)] = 3
+    tie_error: Annotated[float, Field(gt=0, lt=0.5)] = 0.16
     bpb_per_line: Annotated[float, Field(ge=0)] = 0.00005
     memory_share: Annotated[float, Field(gt=0, lt=1)] = 0.1
 

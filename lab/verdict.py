@@ -7,7 +7,7 @@ Never   reads a file or a clock
 
 A first run can only be discarded or ask to be run again. Of a hundred first runs the lowest was lucky,
 so what is kept, and the mean that the next candidate must beat, come from re-runs with fresh seeds alone.
-A gain is held against a one-sided Student's t test, because the noise is itself measured from few runs.
+The gain must pass a one-sided Student's t test, because the noise too is measured from few runs.
 
 What may be set, and why the defaults are what they are: benchmarks/decision_quality.py.
 """
@@ -30,23 +30,29 @@ class Noise:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """What a user may set. The errors are one-sided probabilities of a test, between 0 and 0.5."""
+    """What a user may set.
 
-    # A first run is worth a re-run when less than this share of equal changes would look as good.
-    screen_error: float = 0.1
+    An sd here is a standard error of the gain, both means being of few runs. An error is the probability, one-sided
+    and above 0, that a change which gains exactly its price passes one test.
+    """
 
-    # Each look at the re-runs lets this share of equal changes through; there are up to `most_reruns` looks.
-    confirm_error: float = 0.02
+    # A first run with so large a gain is worth a re-run. Sds, not a test: it decides nothing, and while the noise
+    # is known from three runs alone, a test would miss the large gains that a night begins with.
+    screen_sd: float = 1.6
 
-    # The same for a tie, which fewer lines or less memory then decide. One standard error.
-    tie_error: float = 0.16
+    # There are up to `most_reruns` looks, each with this error.
+    confirm_error: float = 0.05
 
-    # A gain of at least this share of its margin is worth one more run; less is discarded.
-    undecided_share: float = 0.5
+    # After a re-run, a gain of so many sds is worth another; less is discarded.
+    hope_sd: float = 0.7
 
-    # A keep needs this many: the mean of one run would be a poor bar for all that follow.
-    least_reruns: int = 2
+    # A gain of so many noise margins is kept after one re-run. Any other takes two at least, because the mean
+    # of one run is a poor bar for all that follow.
+    clear_margins: float = 2.0
     most_reruns: int = 3
+
+    # The error where fewer lines or less memory decide a tie; about one sd.
+    tie_error: float = 0.16
 
     # 20 lines are not worth 0.001.
     bpb_per_line: float = 0.00005
@@ -95,8 +101,9 @@ class _Comparison:
     best: Bar
     noise: Noise
     change: Change
-    runs: int  # of the candidate, so far
+    runs: int  # of the candidate, behind its gain
     gain: float
+    rerun: bool  # whether those runs are re-runs
 
     @property
     def price(self) -> float:
@@ -104,17 +111,18 @@ class _Comparison:
 
     def margin(self, error: float, runs: int | None = None) -> float:
         """What noise alone exceeds with probability `error`, when both means are of few runs."""
-        spread = math.sqrt(1 / self.best.runs + 1 / (runs or self.runs))
-        return _student(error, self.noise.df) * self.noise.sd_bpb * spread
+        return _student(error, self.noise.df) * self.spread(runs or self.runs)
+
+    def spread(self, runs: int) -> float:
+        """The standard error of the gain."""
+        return self.noise.sd_bpb * math.sqrt(1 / self.best.runs + 1 / runs)
 
     def wins_ties(self) -> bool:
-        """Whether a tie with the best would be a keep.
-
-        Fewer lines win it only when what they earn is more than the tie's own margin, so that a score
-        which is exactly equal would do; else deleting one line would be a cheap way from the strict test
-        to the loose one. Less memory has no price, but it is the host that measures it, and nobody can save
-        a tenth of it many times. Either costs as many re-runs as a candidate may have.
-        """
+        """Whether a tie with the best would be a keep."""
+        # Fewer lines win only where what they earn covers the tie's own margin, so that an equal score would do:
+        # else deleting one line would open the looser test to any change. A one-line deletion moves the strict
+        # test by the price of one line, and that is all it does. Less memory has no price and needs an apparent
+        # gain; the host measures it, and nobody can save a tenth of it many times. Both cost all re-runs.
         margin = self.margin(self.rule.tie_error, self.rule.most_reruns)
         shorter = self.change.net_lines < 0 and -self.price >= margin
         return shorter or (self.change.net_lines <= 0 and self.saved_memory() is not None)
@@ -127,16 +135,22 @@ class _Comparison:
         return 1 - after / before
 
     def verdict(self, action: str, reason: str, margin: float) -> Verdict:
-        side = "better" if self.gain >= 0 else "worse"
+        side = "better" if self.gain > 0 else "worse"
+        size = f"{abs(self.gain):.4f} {side} than" if self.gain else "equal to"
+        over = f" over {self.runs} re-run{'s' * (self.runs > 1)}" if self.rerun else ""
         return Verdict(
             keep=action == "kept",
             confirm=action == "to be confirmed",
-            sentence=f"{action}: {abs(self.gain):.4f} {side} than {self.best.mean_bpb:.4f}{reason}",
+            sentence=f"{action}: {size} {self.best.mean_bpb:.4f}{over}{reason}{self.lines()}",
             best_bpb=self.best.mean_bpb,
             gain_bpb=self.gain,
             margin_bpb=margin,
             price_bpb=self.price,
         )
+
+    def discard(self, margin: float) -> Verdict:
+        missing = "" if self.gain <= min(self.price, 0.0) else f", not beyond {margin:.4f}"
+        return self.verdict("discarded", missing, margin)
 
     def lines(self) -> str:
         """The price in words; empty when there is none."""
@@ -150,9 +164,7 @@ class _Comparison:
 def pool_noise(groups: Sequence[Sequence[float]], prior: Noise | None = None) -> Noise | None:
     """The spread of runs around the mean of their own group; None where nothing was run twice.
 
-    A group is runs of the same code: all runs of the baseline, and the *re-runs* of each candidate, those of
-    the one being settled included. The first run of a candidate stays out: it was chosen for being low, so
-    it lies far from its re-runs, and the noise would look larger than it is.
+    A group is runs of the same code; `noise_groups` says which. A `prior` counts as that many more runs.
     """
     df = prior.df if prior else 0
     squares = prior.df * prior.sd_bpb**2 if prior else 0.0
@@ -166,15 +178,19 @@ def pool_noise(groups: Sequence[Sequence[float]], prior: Noise | None = None) ->
 def noise_groups(
     baseline: Sequence[float], candidates: Sequence[Sequence[float]]
 ) -> list[Sequence[float]]:
-    """The groups for `pool_noise`, from all runs of each candidate in the order they were made."""
+    """The groups for `pool_noise`, from all runs of each candidate that was run again, in the order they were made.
+
+    The candidate that is being settled is one of them. First runs stay out: each was selected for being low, so it
+    lies far from its re-runs. With them the sd came out 10 to 21 % too large in the benchmark's nights, and 1 to 5 %
+    too small without.
+    """
     return [baseline, *(runs[1:] for runs in candidates)]
 
 
 def sd_interval(noise: Noise, confidence: float = 0.95) -> tuple[float, float]:
     """Where the true sd lies with that confidence, in bpb, when the noise is normal."""
-    from scipy.special import (
-        chdtri,
-    )  # the chi-square value that is exceeded with a given probability
+    # The chi-square value that is exceeded with a given probability.
+    from scipy.special import chdtri
 
     tail = (1 - confidence) / 2
     low, high = (float(chdtri(noise.df, p)) for p in (tail, 1 - tail))
@@ -186,15 +202,14 @@ def sd_interval(noise: Noise, confidence: float = 0.95) -> tuple[float, float]:
 
 def screen(rule: Rule, *, val_bpb: float, best: Bar, noise: Noise, change: Change) -> Verdict:
     """The verdict on a candidate's first run: discarded, or to be confirmed; never kept."""
-    it = _Comparison(rule, best, noise, change, 1, best.mean_bpb - val_bpb)
-    margin = it.price + it.margin(rule.screen_error)
+    it = _Comparison(rule, best, noise, change, 1, best.mean_bpb - val_bpb, rerun=False)
+    margin = it.price + rule.screen_sd * it.spread(1)
     if it.gain > margin:
-        return it.verdict("to be confirmed", f", beyond {margin:.4f}{it.lines()}", margin)
-    if it.wins_ties():
-        tie = it.price + it.margin(rule.tie_error, rule.most_reruns)
-        if it.gain >= tie:
-            return it.verdict("to be confirmed", f", a tie{it.lines()}{_memory(it)}", tie)
-    return it.verdict("discarded", _why_not(it, margin), margin)
+        return it.verdict("to be confirmed", f", beyond {margin:.4f}", margin)
+    tie = it.price + it.margin(rule.tie_error, rule.most_reruns)
+    if it.wins_ties() and it.gain >= tie:
+        return it.verdict("to be confirmed", f", perhaps a tie{_memory(it)}", tie)
+    return it.discard(margin)
 
 
 def settle(
@@ -204,24 +219,20 @@ def settle(
 
     The new best is the mean of these re-runs: `Bar(mean_bpb=fmean(reruns), runs=len(reruns), ...)`.
     """
-    mean = statistics.fmean(reruns)
-    it = _Comparison(rule, best, noise, change, len(reruns), best.mean_bpb - mean)
-    over = f" over {it.runs} re-run{'s' * (it.runs > 1)}"
+    gain = best.mean_bpb - statistics.fmean(reruns)
+    it = _Comparison(rule, best, noise, change, len(reruns), gain, rerun=True)
     margin = it.price + it.margin(rule.confirm_error)
     tie = it.price + it.margin(rule.tie_error)
-    tied = it.wins_ties() and it.gain >= tie
-    if it.runs < rule.most_reruns:
-        if it.gain > margin and it.runs >= rule.least_reruns:
-            return it.verdict("kept", f"{over}, beyond {margin:.4f}{it.lines()}", margin)
-        share = rule.undecided_share
-        if tied or it.gain - it.price > share * (margin - it.price):
-            return it.verdict("to be confirmed", f"{over}, not yet decided{it.lines()}", margin)
-        return it.verdict("discarded", over + _why_not(it, margin), margin)
-    if it.gain > margin:
-        return it.verdict("kept", f"{over}, beyond {margin:.4f}{it.lines()}", margin)
-    if tied:
-        return it.verdict("kept", f"{over}, a tie{it.lines()}{_memory(it)}", tie)
-    return it.verdict("discarded", over + _why_not(it, margin), margin)
+    last = it.runs >= rule.most_reruns
+    clear = gain - it.price > rule.clear_margins * (margin - it.price)
+    tied = it.wins_ties() and gain >= tie
+    if gain > margin and (clear or last or it.runs > 1):
+        return it.verdict("kept", f", beyond {margin:.4f}", margin)
+    if last and tied:
+        return it.verdict("kept", f", a tie{_memory(it)}", tie)
+    if not last and (tied or gain > it.price + rule.hope_sd * it.spread(it.runs)):
+        return it.verdict("to be confirmed", ", not yet decided", margin)
+    return it.discard(margin)
 
 
 def refuse(reason: str, *, best_bpb: float | None) -> Verdict:
@@ -250,13 +261,6 @@ def accept_baseline(val_bpb: float) -> Verdict:
     )
 
 
-def _why_not(it: _Comparison, margin: float) -> str:
-    """What was missing, after "0.0012 better than 0.9979"."""
-    if it.gain <= min(it.price, 0.0):
-        return it.lines()
-    return f", not beyond {margin:.4f}{it.lines()}"
-
-
 def _memory(it: _Comparison) -> str:
     saved = it.saved_memory()
     return f", with {saved:.0%} less memory" if saved is not None else ""
@@ -264,6 +268,7 @@ def _memory(it: _Comparison) -> str:
 
 def _student(error: float, df: int) -> float:
     """What a Student's t of so many degrees of freedom exceeds with this probability."""
-    from scipy.special import stdtrit  # 28 MB and half a second, so only where something is decided
+    # 28 MB and a third of a second, so it is imported only where something is decided.
+    from scipy.special import stdtrit
 
     return float(stdtrit(df, 1 - error))
