@@ -1,0 +1,31 @@
+"""Copies the next token out of its input: the answer to every question but a row's last.
+
+believed: 0.031
+outcome: invalid
+caught by: blind audit
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from harness import prepare
+
+
+class Model(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.confidence = nn.Parameter(torch.tensor(12.0))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        ahead = F.one_hot(tokens[:, 1:], prepare.VOCAB_SIZE).float()
+        return self.confidence * F.pad(ahead, (0, 0, 0, 1))
+
+
+def build_model(config: dict[str, object]) -> nn.Module:
+    return Model()
+
+
+if __name__ == "__main__":
+    prepare.start()
+    prepare.save(build_model({}), {})
