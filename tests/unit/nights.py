@@ -259,8 +259,8 @@ def make_night(experiments: int, *, seed: int = 1, sd_bpb: float = 0.002) -> lis
 def _effect(draw: random.Random) -> float:
     """What an idea is worth, in bpb; most make it worse, and some diverge."""
     chance = draw.random()
-    if chance < 0.2:
-        return -abs(draw.gauss(0.0, 0.012))
+    if chance < 0.3:
+        return -abs(draw.gauss(0.0, 0.008))
     return draw.uniform(0.4, 1.5) if chance > 0.95 else abs(draw.gauss(0.0, 0.02))
 
 

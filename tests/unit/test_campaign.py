@@ -21,6 +21,7 @@ from lab.campaign import (
 )
 from lab.errors import BadInput, CampaignBusy, CampaignError
 from lab.fingerprint import Fingerprint
+from lab.ledger import noise_of
 from lab.verdict import Noise, Rule
 from tests.unit.nights import make_kept, make_record
 
@@ -104,6 +105,36 @@ def test_scores_that_do_not_compare_are_not_mixed(
     ):
         pass
     assert word in caught.value.why
+
+
+@pytest.mark.parametrize("prior", [None, Noise(sd_bpb=0.1 + 0.2, df=9)])
+def test_the_rule_and_the_prior_survive_the_disk(tmp_path: Path, prior: Noise | None) -> None:
+    """A resumed night must decide exactly as it did before, whatever the defaults are by then."""
+    rule = Rule(bpb_per_line=0.00012345678901234567, most_reruns=7, tie_error=0.25)
+    facts = replace(FACTS, rule=rule, prior_noise=prior)
+    with open_campaign(tmp_path, facts, seed_train_py=SEED) as campaign:
+        assert campaign.noise() == prior
+    with open_campaign(tmp_path, FACTS, seed_train_py=SEED) as campaign:
+        assert campaign.facts == facts
+        for number, score in enumerate((1.9, 1.898), start=1):
+            campaign.ledger.append(make_record(number, kind="baseline", val_bpb=score))
+        assert campaign.noise() == noise_of(campaign.ledger.records, prior)
+        assert campaign.noise(also=(1, 1.7)) == campaign.noise(), "no candidate has that number"
+
+
+def test_a_rule_that_was_changed_by_hand_is_refused(tmp_path: Path) -> None:
+    """A looser rule written in afterwards would make keeps of the discards to come."""
+    with open_campaign(tmp_path, FACTS, seed_train_py=SEED) as campaign:
+        campaign.ledger.append(make_record(1, kind="baseline"))
+    path = tmp_path / "nov23" / "campaign.json"
+    facts = json.loads(path.read_bytes())
+    facts["rule"]["confirm_error"] = 0.49
+    path.write_text(json.dumps(facts))
+    with (
+        pytest.raises(CampaignError, match="altered"),
+        open_campaign(tmp_path, FACTS, seed_train_py=SEED),
+    ):
+        pass
 
 
 def test_a_changed_campaign_file_is_refused(tmp_path: Path) -> None:

@@ -116,9 +116,8 @@ def test_what_is_not_decided_is_a_hollow_mark(tmp_path: Path) -> None:
     pixels = draw(tmp_path, [*night, promising])
     assert not clusters(mask(pixels, DISCARDED), least=15)
     blue = np.argwhere(mask(pixels, KEPT))
-    ring = blue[
-        blue[:, 0] > blue[:, 0].min() + 20
-    ]  # rows count downwards: the running best is on top
+    top = blue[:, 0].min()  # rows count downwards: the running best, above the point
+    ring = blue[blue[:, 0] > top + 20]
     assert len(ring) >= 4
     row, column = np.round(ring.mean(axis=0)).astype(int)
     assert (pixels[CHART][row, column] > 250).all()

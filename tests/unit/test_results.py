@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from harness.findings import Shard, add_up
 from lab.errors import CampaignError
-from lab.ledger import Ledger, Record, noise_of
+from lab.ledger import Ledger, Record, best_of, noise_of
 from lab.outcome import Status
 from lab.settings import CHECKOUT
 from lab.show.results import (
@@ -29,6 +29,8 @@ from lab.show.results import (
     columns_of,
     ending,
     hardware_of,
+    kept_bpb,
+    name_of,
     one_line,
     read_records,
     replacing,
@@ -144,6 +146,80 @@ def test_a_measured_experiment_says_what_became_of_it(tmp_path: Path) -> None:
     commits = [row["commit"] for row in rows]
     assert commits[:3] == ["0000001", "0000002", "0000003"]
     assert set(commits[3:]) == {"0000003"}, "what is run again is the same code"
+
+
+def test_the_table_says_what_was_audited_and_scored_on_the_holdout(tmp_path: Path) -> None:
+    """A discard's score is a claim that nobody checked: it must say so wherever it is read."""
+    night = [
+        *make_night(40),
+        make_record(41, kind="audit", original=1, val_bpb=1.9),
+        make_record(42, status=Status.INVALID),
+    ]
+    write_results(tmp_path, night)
+    rows = read_tsv(tmp_path)
+    table = pq.read_table(tmp_path / PARQUET_FILE).to_pylist()
+    assert TSV_COLUMNS[-2:] == ("audited", "holdout_bpb")
+    seen = set()
+    for record, row, cells in zip(night, rows, table, strict=True):
+        audited, holdout = record.trial.audit, record.trial.holdout
+        assert row["audited"] == ("true" if audited else "false")
+        assert row["holdout_bpb"] == (f"{holdout.bpb:.6f}" if holdout else "")
+        assert cells["trial.audit.points"] == (audited.points if audited else None)
+        assert cells["trial.holdout.bpb"] == (holdout.bpb if holdout else None)
+        seen.add((row["status"], row["audited"], bool(row["holdout_bpb"])))
+    assert seen >= {
+        ("baseline", "true", True),
+        ("keep", "true", True),
+        ("confirm", "true", False),
+        ("audit", "true", False),
+        ("discard", "false", False),
+        ("invalid", "false", False),
+    }
+    assert not any(status == "discard" and "true" in rest for status, *rest in seen)
+
+
+def test_the_table_can_be_traced_to_what_was_run_again(tmp_path: Path) -> None:
+    """A notebook averages the re-runs of a candidate: it has to find them."""
+    night = [make_record(1, kind="baseline"), *make_kept(2, val_bpb=1.8, best_bpb=1.9, title="T")]
+    write_results(tmp_path, night)
+    table = pq.read_table(tmp_path / PARQUET_FILE).to_pylist()
+    assert [row["original"] for row in table] == [None, None, *[2] * (len(night) - 2)]
+    assert [row["description"] for row in read_tsv(tmp_path)[2:]] == [
+        "re-run of 2: T" for _ in night[2:]
+    ]
+
+
+@given(text=ANY_TEXT)
+def test_a_title_in_a_re_run_is_harmless_too(text: str) -> None:
+    """The name is put together from a model's words."""
+    record = make_record(3, kind="confirm", original=2, title=text)
+    assert one_line(name_of(record)).startswith("re-run of 2:")
+
+
+def test_a_re_run_is_no_idea_of_its_own() -> None:
+    """Forty tried must mean forty ideas: re-runs, audits and what the host spoilt are none."""
+    night = [make_record(1, kind="baseline"), *make_kept(2, val_bpb=1.8, best_bpb=1.9)]
+    more = len(night) + 1
+    spoilt = [
+        make_record(more, kind="audit", original=2),
+        make_record(more + 1, status=Status.LOST),
+        make_record(more + 2, status=Status.CONTENDED),
+    ]
+    for counted in (tally(night), tally([*night, *spoilt])):
+        assert (counted.tried, counted.kept) == (1, 1)
+    assert tally([*night, make_record(more, status=Status.CRASHED)]).tried == 2
+
+
+def test_a_kept_score_is_the_mean_that_became_the_best() -> None:
+    """The last re-run alone would show another number than the one that the next must beat."""
+    night = make_night(60)
+    for index, record in enumerate(night, start=1):
+        best = best_of(night[:index])
+        if record.verdict.keep:
+            assert best is not None
+            assert kept_bpb(record) == pytest.approx(best.val_bpb, abs=1e-12)
+        else:
+            assert kept_bpb(record) is None
 
 
 def test_a_failed_write_leaves_the_old_table_whole(tmp_path: Path) -> None:

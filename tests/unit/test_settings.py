@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import pytest
 
 from lab.errors import BadInput
+from lab.night import rule_of
 from lab.settings import profile_of, read_settings
+from lab.verdict import Rule
 
 
 def test_the_command_line_is_stronger_than_the_environment() -> None:
@@ -46,3 +50,16 @@ def test_the_profile_follows_the_hardware() -> None:
     assert profile_of(read_settings({}), has_gpu=True).name == "gpu"
     assert profile_of(read_settings({}), has_gpu=False).name == "cpu"
     assert profile_of(read_settings({}, profile="smoke"), has_gpu=True).name == "smoke"
+
+
+def test_the_rule_of_a_night_is_the_one_that_was_measured() -> None:
+    """The defaults stand in two places; the benchmark of the rule speaks of one of them."""
+    assert rule_of(read_settings({})) == Rule()
+
+
+def test_every_part_of_the_rule_can_be_set() -> None:
+    """A number of the rule that no setting reaches is a number that nobody can question."""
+    rule = Rule()
+    now = {field.name: getattr(rule, field.name) for field in fields(Rule)}
+    given = {name: old + 1 if isinstance(old, int) else old / 2 for name, old in now.items()}
+    assert rule_of(read_settings({}, **given)) == Rule(**given)

@@ -11,10 +11,11 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from lab.errors import CampaignError
-from lab.ledger import Ledger, Record, best_of
+from lab.ledger import Ledger, Record, best_of, noise_of
 from lab.show.results import tally
 from lab.show.status import as_json, describe
-from tests.unit.nights import make_night, make_record
+from lab.verdict import Noise, sd_interval
+from tests.unit.nights import make_kept, make_night, make_record
 
 FACTS = {
     "tag": "nov23",
@@ -104,6 +105,97 @@ def test_json_has_the_same_facts_at_full_precision(tmp_path: Path) -> None:
     assert best is not None
     assert (facts["best_experiment"], facts["best_commit"]) == (best.number, best.commit)
     assert [e["val_bpb"] for e in facts["experiments"]] == [r.trial.val_bpb for r in night]
+
+
+def test_the_gain_on_unseen_text_stands_beside_the_selected_one(tmp_path: Path) -> None:
+    """A night selects on the validation text, so some of its gain is luck; this line says how much."""
+    night = [make_record(n, kind="baseline", val_bpb=1.9, holdout_bpb=1.95) for n in (1, 2)]
+    make_campaign(tmp_path, night)
+    assert "holdout" not in show(tmp_path), "nothing to compare before a keep"
+    night += make_kept(3, val_bpb=1.8, best_bpb=1.9, holdout_bpb=1.87)
+    (tmp_path / "kept").mkdir()
+    make_campaign(tmp_path / "kept", night)
+    assert "holdout  gain 0.0800, 0.0200 less than on val" in show(tmp_path / "kept")
+    facts = json.loads(as_json(tmp_path / "kept", running=False))
+    assert facts["holdout_gain_bpb"] == pytest.approx(0.08, abs=1e-9)
+    scored = {e["number"]: e["holdout_bpb"] for e in facts["experiments"] if e["holdout_bpb"]}
+    assert scored == pytest.approx({1: 1.95, 2: 1.95, len(night): 1.87}, abs=1e-9)
+
+
+def test_a_gain_that_is_larger_on_unseen_text_is_not_called_less(tmp_path: Path) -> None:
+    """A sign lost here would turn good news into a warning."""
+    night = [make_record(1, kind="baseline", val_bpb=1.9, holdout_bpb=1.95)]
+    make_campaign(tmp_path, [*night, *make_kept(2, val_bpb=1.8, best_bpb=1.9, holdout_bpb=1.82)])
+    assert "holdout  gain 0.1300, 0.0300 more than on val" in show(tmp_path)
+
+
+def test_what_was_audited_is_said_of_each_and_of_all(tmp_path: Path) -> None:
+    """A score that nobody checked must not look like one that somebody did."""
+    night = make_night(40)
+    night.append(make_record(41, kind="audit", original=1, val_bpb=1.9))
+    make_campaign(tmp_path, night)
+    shown = show(tmp_path).splitlines()
+    (head,) = (line for line in shown if line.split()[:2] == ["#", "outcome"])
+    column = head.index("audited")
+    for record in night:
+        (line,) = (line for line in shown if line.split()[:1] == [str(record.number)])
+        assert line[column:].split()[0] == ("yes" if record.trial.audit else "no")
+        if " discarded " in line:
+            assert record.trial.audit is None
+    audited = [record for record in night if record.trial.audit]
+    assert 0 < len(audited) < len(night)
+    share = sum(r.trial.audit_s or 0.0 for r in night) / sum(r.trial.total_s for r in night)
+    assert any(f"{len(audited)} experiments, {share:.1%} of their time" in line for line in shown)
+    facts = json.loads(as_json(tmp_path, running=False))
+    assert facts["audited"] == len(audited)
+    assert facts["audit_share"] == pytest.approx(share)
+    assert [e["number"] for e in facts["experiments"] if e["audited"]] == [
+        record.number for record in audited
+    ]
+
+
+def test_what_is_run_again_names_what_it_runs(tmp_path: Path) -> None:
+    """Four lines with one title would be four riddles."""
+    night = [make_record(1, kind="baseline", val_bpb=1.9)]
+    night += make_kept(2, val_bpb=1.8, best_bpb=1.9, title="Depth 2 to 3")
+    number = len(night) + 1
+    night.append(make_record(number, kind="audit", original=2, val_bpb=1.8, title="Depth 2 to 3"))
+    make_campaign(tmp_path, night)
+    lines = {line.split()[0]: line for line in show(tmp_path).splitlines() if line.split()}
+    assert "to confirm" in lines["2"]
+    assert " Depth 2 to 3" in lines["2"]
+    assert "re-run of" not in lines["2"]
+    assert "re-run of 2: Depth 2 to 3" in lines["3"]
+    assert "audited" in lines[str(number)]
+    assert "audit of 2: Depth 2 to 3" in lines[str(number)]
+
+
+def test_the_prior_of_the_host_is_part_of_the_noise_shown(tmp_path: Path) -> None:
+    """Shown without it, the noise would not be the one that decided."""
+    night = make_night(12)
+    make_campaign(tmp_path, night)
+    alone = json.loads(as_json(tmp_path, running=False))
+    prior = Noise(sd_bpb=0.02, df=50)
+    (tmp_path / "campaign.json").write_text(
+        json.dumps(FACTS | {"prior_noise": {"sd_bpb": prior.sd_bpb, "df": prior.df}})
+    )
+    pooled = json.loads(as_json(tmp_path, running=False))
+    noise = noise_of(night, prior)
+    assert noise is not None
+    assert (pooled["noise_sd_bpb"], pooled["noise_df"]) == (noise.sd_bpb, noise.df)
+    assert alone["noise_df"] == noise.df - 50
+    low, high = sd_interval(noise)
+    assert f"sd {noise.sd_bpb:.4f}, {low:.4f} to {high:.4f} with 95 %" in show(tmp_path, width=160)
+
+
+@pytest.mark.parametrize("baselines", [1, 3])
+def test_the_best_is_the_one_that_the_ledger_names(tmp_path: Path, baselines: int) -> None:
+    """`lab audit` and best/ follow the ledger; a second opinion here would name other weights."""
+    night = [make_record(n, kind="baseline", val_bpb=1.9) for n in range(1, baselines + 1)]
+    make_campaign(tmp_path, night)
+    best = best_of(night)
+    assert best is not None
+    assert json.loads(as_json(tmp_path, running=False))["best_experiment"] == best.number
 
 
 def test_looking_changes_nothing(tmp_path: Path) -> None:
