@@ -129,6 +129,16 @@ def test_a_gain_that_is_larger_on_unseen_text_is_not_called_less(tmp_path: Path)
     assert "holdout  gain 0.1300, 0.0300 more than on val" in show(tmp_path)
 
 
+def test_the_gain_on_unseen_text_is_that_of_the_last_keep(tmp_path: Path) -> None:
+    """The first keep is not what the user gets in the morning."""
+    night = [make_record(1, kind="baseline", val_bpb=1.9, holdout_bpb=1.95)]
+    night += make_kept(2, val_bpb=1.8, best_bpb=1.9, holdout_bpb=1.84)
+    night += make_kept(len(night) + 1, val_bpb=1.7, best_bpb=1.8, holdout_bpb=1.80)
+    make_campaign(tmp_path, night)
+    facts = json.loads(as_json(tmp_path, running=False))
+    assert facts["holdout_gain_bpb"] == pytest.approx(0.15, abs=1e-9)
+
+
 def test_what_was_audited_is_said_of_each_and_of_all(tmp_path: Path) -> None:
     """A score that nobody checked must not look like one that somebody did."""
     night = make_night(40)
