@@ -122,8 +122,9 @@ def _spoilt(campaign: Campaign) -> Pending | None:
         return None
     last = records[-1]
     again = campaign.pending_of(last.number)
-    # What is lost twice may be lost for the idea; that a neighbour came is never its fault.
-    if again is None or (last.repeats is not None and last.trial.status is Status.LOST):
+    before = records[last.repeats - 1] if last.repeats is not None else None
+    # What is lost twice in a row may be lost for the idea; that a neighbour came is never its fault.
+    if again is None or (before and last.trial.status is before.trial.status is Status.LOST):
         return None
     return replace(again, number=len(records) + 1, repeats=last.number, agent_s=0.0)
 

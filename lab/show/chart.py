@@ -226,7 +226,7 @@ def _draw_scores(chart: Axes, scene: Scene) -> None:
         chart.scatter(
             [record.number for record, _ in undecided], [score for _, score in undecided],
             s=40 if len(scene.records) < DENSE else 18, facecolors="white", edgecolors=KEPT,
-            linewidths=1.3, zorder=3, label=f"to be confirmed {len(undecided)}",
+            linewidths=2.0, zorder=3, label=f"to be confirmed {len(undecided)}",
         )  # fmt: skip
     line = running_best(scene)
     if len(scene.records) > 1 and line:
@@ -333,7 +333,7 @@ def _draw_labels(figure: Figure, chart: Axes, scene: Scene) -> None:
         solid=list(_solid_marks(chart, scene)),
         soft=[
             _around(*_to_pixels(chart, record.number, min(score, scene.high)), 4)
-            for record, score in scene.of("discard", "baseline")
+            for record, score in scene.of("discard", "baseline", "confirm")
         ],
     )
     for (x, y), text, box in zip(pixels, texts, boxes, strict=True):

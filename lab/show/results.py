@@ -136,7 +136,7 @@ class Tally:
     baseline_bpb: float | None  # mean of its runs
     best_bpb: float | None  # mean of the re-runs of the last kept one, else the baseline's
     noise: Noise | None
-    margin_bpb: float | None  # what the last gain had to exceed; None before a candidate
+    margin_bpb: float | None  # what noise alone asked of the last gain; None before a candidate
     holdout_gain_bpb: (
         float | None
     )  # of the best over the baseline, on text that no decision has seen
@@ -148,7 +148,11 @@ def tally(records: Sequence[Record], prior: Noise | None = None) -> Tally:
     """Count a night, from its Records and what `lab noise` knew before it."""
     best = best_of(records)
     baselines = scores_of(baselines_of(records))
-    margins = [r.verdict.margin_bpb for r in records if r.verdict.margin_bpb is not None]
+    margins = [
+        r.verdict.margin_bpb - (r.verdict.price_bpb or 0.0)  # lines have a price, and no noise
+        for r in records
+        if r.verdict.margin_bpb is not None
+    ]
     total_s = sum(r.trial.total_s for r in records)
     audit_s = sum(r.trial.audit_s or 0.0 for r in records)
     return Tally(

@@ -9,14 +9,13 @@ Never   opens the ledger for writing, so looking cannot disturb a night that run
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from lab.ledger import Record
+from lab.ledger import Record, best_of
 from lab.show.results import (
     Tally,
     ending,
@@ -57,7 +56,7 @@ def as_json(folder: Path, *, running: bool) -> str:
     """
     campaign, records = read_campaign(folder), read_records(folder)
     counted = tally(records, prior_of(campaign))
-    best = _best(records)
+    best = best_of(records)
     facts = {
         "tag": campaign.get("tag"),
         "profile": campaign.get("profile"),
@@ -99,13 +98,6 @@ def _as_dict(record: Record) -> dict[str, Any]:
         "title": record.title,
         "verdict": record.verdict.sentence,
     }
-
-
-def _best(records: Sequence[Record]) -> Record | None:
-    """The experiment that the next one must beat: the last kept, else the first baseline."""
-    kept = [record for record in records if ending(record) == "keep"]
-    baselines = [record for record in records if ending(record) == "baseline"]
-    return kept[-1] if kept else next(iter(baselines), None)
 
 
 def _train_s(record: Record) -> float | None:
