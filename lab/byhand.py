@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lab.agents import Proposal
 from lab.campaign import FACTS_FILE, Campaign, Pending, find_campaign
-from lab.errors import BadInput, LabError
+from lab.errors import BadInput
 from lab.experiment import conclude, run_experiment
 from lab.host import Say
 from lab.ledger import AUDIT, CANDIDATE, Record, scores_of
@@ -37,6 +37,7 @@ def run_by_hand(settings: Settings, file: Path, say: Say) -> Record:
             title=file.name, hypothesis="Run by hand.", train_py=train_py, agent=AGENT
         )
         campaign = night.campaign
+        campaign.refuse_while_undecided()
         number = len(campaign.ledger.records) + 1
         record = run_experiment(
             night,
@@ -63,12 +64,8 @@ def audit_by_hand(settings: Settings, number: int | None, say: Say) -> Record:
         campaign = night.campaign
         wanted = _number_of_the_best(campaign) if number is None else number
         original = _experiment(campaign.ledger.records, wanted)
-        pending = campaign.pending() or campaign.run_again(original, kind=AUDIT)
-        if pending.kind != AUDIT:
-            raise LabError(
-                f"experiment {pending.number} of {folder.name} is not finished.",
-                do=f"finish it first: make overnight TAG={folder.name}",
-            )
+        campaign.refuse_while_undecided()
+        pending = campaign.run_again(original, kind=AUDIT)
         record = run_experiment(night, campaign.store_pending(pending))
         conclude(night)
         for line in describe_audit(record, original):

@@ -35,7 +35,7 @@ from lab.agents import Proposal
 from lab.errors import BadInput, CampaignBusy, CampaignError
 from lab.fingerprint import Fingerprint
 from lab.gate import CONFIG_FILE, WEIGHTS_FILE
-from lab.ledger import Ledger, Record, noise_of
+from lab.ledger import Ledger, Record, noise_of, open_candidate
 from lab.verdict import Noise, Rule
 from lab.workspace import Workspace
 
@@ -121,6 +121,20 @@ class Campaign:
         except (OSError, ValidationError):  # never written, or torn by the same power cut
             return None
 
+    def refuse_while_undecided(self) -> None:
+        """What is asked for by hand must not come between a night and what it left unfinished.
+
+        Raises:
+            CampaignError: there is a proposal that was not run, or a candidate that is not decided.
+        """
+        pending, candidate = self.pending(), open_candidate(self.ledger.records)
+        if pending or candidate:
+            number = pending.number if pending else candidate.number if candidate else 0
+            raise CampaignError(
+                f"experiment {number} of {self.facts.tag} is not finished.",
+                do=f"finish it first: make overnight TAG={self.facts.tag} EXPERIMENTS=0",
+            )
+
     def run_again(self, record: Record, *, kind: str) -> Pending:
         """The code of an earlier experiment, to be run with a fresh seed."""
         assert record.commit is not None, "only what became code is run again"
@@ -151,8 +165,7 @@ class Campaign:
         if self.workspace.head() != best.commit:
             self.workspace.advance(best.commit)
         record = self.ledger.records[best.number - 1]
-        published = self.folder / "best" / "record.json"
-        if not published.exists() or json.loads(published.read_bytes())["number"] != best.number:
+        if self._published() != best.number:
             self._publish(record)
         for done in self.ledger.records[-2:]:  # what is no longer needed of the last two
             if done.trial.val_bpb is not None or not done.trial.status.says_something:
@@ -160,18 +173,24 @@ class Campaign:
 
     def restore_checkpoint(self, number: int, folder: Path) -> bool:
         """Put the weights of experiment `number` into `folder`, if they are the ones kept in best/."""
-        best = self.folder / "best"
-        try:
-            if json.loads((best / "record.json").read_bytes())["number"] != number:
-                return False
-            place = folder / "checkpoint"
-            place.mkdir(parents=True, exist_ok=True)
-            for name in (CONFIG_FILE, WEIGHTS_FILE):
-                shutil.copyfile(best / name, place / name)
-                (place / name).chmod(0o644)
-        except (OSError, ValueError, KeyError):
+        if self._published() != number:
             return False
+        place = folder / "checkpoint"
+        place.mkdir(parents=True, exist_ok=True)
+        for name in (CONFIG_FILE, WEIGHTS_FILE):
+            source = self.folder / "best" / name
+            if not source.exists():
+                return False
+            shutil.copyfile(source, place / name)
+            (place / name).chmod(0o644)
         return True
+
+    def _published(self) -> int | None:
+        """The experiment whose weights are in best/; None when there is none, or its record was torn."""
+        try:
+            return int(json.loads((self.folder / "best" / "record.json").read_bytes())["number"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
 
     def _publish(self, record: Record) -> None:
         source = self.folder_of(record.number)
@@ -304,6 +323,12 @@ def _compare(stored: Facts, now: Facts) -> None:
 def _read_facts(path: Path, content: bytes) -> Facts:
     try:
         fields = json.loads(content)
+        if fields["schema"] != SCHEMA:
+            raise CampaignError(
+                f"the campaign in {path.parent} was made by another version of the lab.",
+                why=f"its facts have schema {fields['schema']}, this version writes {SCHEMA}.",
+                do="go on with the version that made it, or start a new TAG; nothing was written.",
+            )
         fields["fingerprint"]["comparable"] = fields["fingerprint"].pop("class")
         return _FACTS.validate_python(fields)
     except (ValueError, KeyError, TypeError, AttributeError, ValidationError) as error:

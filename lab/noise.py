@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -47,7 +48,9 @@ def read_noise(state: Path, class_id: str) -> Noise | None:
     path = noise_file(state, class_id)
     try:
         facts = json.loads(path.read_bytes())
-        return _NOISE.validate_python({name: facts[name] for name in ("sd_bpb", "df")})
+        noise = _NOISE.validate_python({name: facts[name] for name in ("sd_bpb", "df")})
+        if not (0.0 <= noise.sd_bpb < math.inf and noise.df > 0):
+            raise ValueError(f"no spread of any runs: {noise}")
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError, ValidationError) as error:
@@ -56,3 +59,4 @@ def read_noise(state: Path, class_id: str) -> Noise | None:
             why=str(error).splitlines()[0],
             do="delete it; `lab noise` writes it anew.",
         ) from error
+    return noise

@@ -72,8 +72,10 @@ def research(night: Night, agent: Agent, limits: Limits) -> None:
         while (why := _why_stop(night, limits, first)) is None:
             _refuse_a_full_disk(night)
             pending = _next_proposal(night, agent)
-            if _wait_for_the_card(night):
-                _react(night, run_experiment(night, pending))
+            if not _wait_for_the_card(night):
+                why = night.interrupts.why_stop() or "the time is up and the GPU is still in use"
+                break
+            _react(night, run_experiment(night, pending))
     except NoMoreIdeas:
         why = "the agent has no more ideas"
     except StopNow:
@@ -134,8 +136,8 @@ def _why_stop(night: Night, limits: Limits, first: int) -> str | None:
     records = night.campaign.ledger.records
     if why := night.interrupts.why_stop():
         return why
-    if open_candidate(records) is not None:
-        return None  # what looked better is decided before any limit ends the night
+    if open_candidate(records) is not None or night.campaign.pending() is not None:
+        return None  # what was begun is finished before any limit ends the night
     if limits.deadline is not None and time.monotonic() >= limits.deadline:
         return "the time is up"
     done = [r for r in records[first:] if r.kind == CANDIDATE and r.trial.status.says_something]
@@ -189,7 +191,7 @@ def _too_many_in_a_row(record: Record) -> LabError:
 
 
 def _wait_for_the_card(night: Night) -> bool:
-    """Whether the GPU is free; False when the night should end instead, and then says why itself."""
+    """Whether the GPU is free; False when the night should end instead."""
     return wait_until_free(
         night.bench.gpu_uuid,
         ours=night.bench.engine.made,

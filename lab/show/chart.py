@@ -115,9 +115,9 @@ def compose(records: Sequence[Record], prior: Noise | None = None) -> Scene:
     """Work out what matters, and the range of scores that shows it."""
     scores = [r.trial.val_bpb for r in records if r.trial.val_bpb is not None]
     important = [
-        r.trial.val_bpb
+        kept_bpb(r) or r.trial.val_bpb
         for r in records
-        if r.trial.val_bpb is not None and ending(r) in ("baseline", "keep")
+        if r.trial.val_bpb is not None and ending(r) in ("baseline", "keep", "confirm")
     ]
     counted = tally(records, prior)
     low, high = _range(scores, important, counted.margin_bpb or 0.0)

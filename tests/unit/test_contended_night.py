@@ -158,12 +158,14 @@ def test_a_neighbour_who_stays_ends_the_night_and_keeps_the_idea(
 def test_while_the_card_is_in_use_nothing_is_run(
     campaign: Campaign, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A wait that is given up leaves the proposal on disk, and asks the agent for no other."""
-    free = [True, True, True, False, False, True, True]
-    agent = run_night(campaign, settings, monkeypatch, [M, M, M, M, M], free=free)
-    assert free == []
-    assert [title for title, _, _ in story(campaign)[2:]] == ["idea 1", "idea 2", "idea 3"]
-    assert len(agent.briefs) == 4  # the fourth had no idea
+    """A wait that is given up ends the night, and leaves the proposal on disk for the next one."""
+    agent = run_night(campaign, settings, monkeypatch, [M, M, M], free=[True, True, True, False])
+    assert [title for title, _, _ in story(campaign)[2:]] == ["idea 1"]
+    assert len(agent.briefs) == 2
+    pending = campaign.pending()
+    assert pending is not None and pending.proposal.title == "idea 2"
+    run_night(campaign, settings, monkeypatch, [M, M, M, M])
+    assert story(campaign)[3][0] == "idea 2"
 
 
 def test_what_was_spoilt_leaves_no_checkpoint(
