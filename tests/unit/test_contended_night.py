@@ -164,7 +164,7 @@ def test_while_the_card_is_in_use_nothing_is_run(
     assert len(agent.briefs) == 2
     pending = campaign.pending()
     assert pending is not None and pending.proposal.title == "idea 2"
-    run_night(campaign, settings, monkeypatch, [M, M, M, M])
+    run_night(campaign, settings, monkeypatch, [M, M, M, M], free=[True] * 9)
     assert story(campaign)[3][0] == "idea 2"
 
 
