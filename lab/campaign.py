@@ -4,6 +4,7 @@
       campaign.json       what every score in it was measured with; never changes
       ledger.jsonl        every experiment, in order
       repo/               every candidate, as commits
+      ahead/              proposals whose turn has not come
       experiments/0007/   proposal.json, train.py, change.diff, train.log
       best/               train.py, model.safetensors, config.json, record.json
       events.jsonl  results.tsv  results.parquet  progress.png
@@ -23,7 +24,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -81,6 +82,16 @@ class Pending:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ahead:
+    """A proposal that was made while another experiment ran, on top of what was best then."""
+
+    proposal: Proposal
+    base: str  # commit
+    file: str | None  # in ahead/; None when it was not made ahead
+
+
+_AHEAD = TypeAdapter(Ahead)
 _FACTS = TypeAdapter(Facts)
 _PENDING = TypeAdapter(Pending)
 
@@ -134,6 +145,34 @@ class Campaign:
                 f"experiment {number} of {self.facts.tag} is not finished.",
                 do=f"finish it first: make overnight TAG={self.facts.tag} EXPERIMENTS=0",
             )
+
+    def store_ahead(self, proposal: Proposal, *, base: str) -> Ahead:
+        """Write down a proposal whose turn has not come: it may have cost money."""
+        folder = self.folder / "ahead"
+        folder.mkdir(exist_ok=True)
+        last = max((int(path.stem) for path in folder.glob("*.json")), default=0)
+        ahead = Ahead(proposal=_as_unicode(proposal), base=base, file=f"{last + 1:04d}.json")
+        _write(folder / f"{last + 1:04d}.json", _json(dataclasses.asdict(ahead)))
+        return ahead
+
+    def ahead(self) -> list[Ahead]:
+        """What an earlier night had ready, oldest first."""
+        found = []
+        pending = self.pending()
+        for path in sorted((self.folder / "ahead").glob("*.json")):
+            try:
+                ahead = _AHEAD.validate_json(path.read_bytes())
+            except (OSError, ValidationError):
+                continue
+            # Killed between the two writes of taking it: it is the next to be run already.
+            if pending is None or pending.proposal.title != ahead.proposal.title:
+                found.append(ahead)
+        return found
+
+    def drop_ahead(self, files: Sequence[str]) -> None:
+        """Forget proposals whose turn has come."""
+        for name in files:
+            (self.folder / "ahead" / name).unlink(missing_ok=True)
 
     def run_again(self, record: Record, *, kind: str) -> Pending:
         """The code of an earlier experiment, to be run with a fresh seed."""

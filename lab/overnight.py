@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -24,8 +25,10 @@ from lab.experiment import conclude, run_experiment
 from lab.history import write_brief
 from lab.host import Say
 from lab.ledger import BASELINE, CANDIDATE, CONFIRM, Record, open_candidate
+from lab.lookahead import Lookahead
 from lab.night import Night, open_night
 from lab.outcome import Status, StopNow
+from lab.prompt import Brief
 from lab.recovery import wait_for_engine
 from lab.settings import Settings
 
@@ -68,13 +71,19 @@ def research(night: Night, agent: Agent, limits: Limits) -> None:
     night.bench.engine.reap(campaign=campaign.facts.tag)
     campaign.settle()
     first = len(campaign.ledger.records)
+    mind = Lookahead(agent, campaign, depth=night.settings.lookahead)
     try:
         while (why := _why_stop(night, limits, first)) is None:
             _refuse_a_full_disk(night)
-            pending = _next_proposal(night, agent)
+            pending = _next_proposal(night, mind)
             if not _wait_for_the_card(night):
                 why = night.interrupts.why_stop() or "the time is up and the GPU is still in use"
                 break
+            mind.prepare(
+                lambda: _brief(night),
+                running=pending.proposal.title,
+                wanted=_wanted(night, limits, first, pending),
+            )
             _react(night, run_experiment(night, pending))
     except NoMoreIdeas:
         why = "the agent has no more ideas"
@@ -85,7 +94,7 @@ def research(night: Night, agent: Agent, limits: Limits) -> None:
     _say_how_it_ended(night, why)
 
 
-def _next_proposal(night: Night, agent: Agent) -> Pending:
+def _next_proposal(night: Night, mind: Lookahead) -> Pending:
     """What to run next: what was interrupted, what was lost, what is undecided, the baseline, or a new idea."""
     campaign, ledger = night.campaign, night.campaign.ledger
     number = len(ledger.records) + 1
@@ -97,23 +106,27 @@ def _next_proposal(night: Night, agent: Agent) -> Pending:
         return campaign.store_pending(campaign.run_again(candidate, kind=CONFIRM))
     if len(ledger.baselines()) < campaign.facts.noise_runs:
         return campaign.store_pending(night.baseline(number))
-    best = ledger.best()
-    assert best is not None, "there is a best once the baseline was measured"
     night.screen.phase("proposing", experiment=number, title="")
-    began = time.monotonic()
-    proposal = agent.propose(
-        write_brief(
-            ledger,
-            noise=campaign.noise(),
-            profile=campaign.facts.profile,
-            program=night.program,
-            train_py=campaign.workspace.read(best.commit),
-            seconds_left=night.seconds_left(),
-            folder_of=campaign.folder_of,
-        )
+    taken = mind.take(lambda: _brief(night))
+    pending = campaign.store_pending(
+        Pending(number, CANDIDATE, taken.proposal, repeats=None, agent_s=taken.waited_s)
     )
-    return campaign.store_pending(
-        Pending(number, CANDIDATE, proposal, repeats=None, agent_s=time.monotonic() - began)
+    campaign.drop_ahead(taken.files)
+    return pending
+
+
+def _brief(night: Night) -> Brief:
+    campaign = night.campaign
+    best = campaign.ledger.best()
+    assert best is not None, "there is a best once the baseline was measured"
+    return write_brief(
+        campaign.ledger,
+        noise=campaign.noise(),
+        profile=campaign.facts.profile,
+        program=night.program,
+        train_py=campaign.workspace.read(best.commit),
+        seconds_left=night.seconds_left(),
+        folder_of=campaign.folder_of,
     )
 
 
@@ -140,21 +153,29 @@ def _why_stop(night: Night, limits: Limits, first: int) -> str | None:
         return None  # what was begun is finished before any limit ends the night
     if limits.deadline is not None and time.monotonic() >= limits.deadline:
         return "the time is up"
-    done = [r for r in records[first:] if r.kind == CANDIDATE and r.trial.status.says_something]
     baseline_known = len(night.campaign.ledger.baselines()) >= night.campaign.facts.noise_runs
-    if limits.candidates is not None and len(done) >= limits.candidates and baseline_known:
-        return f"{limits.candidates} experiments are done"
+    if limits.candidates is not None and _tried(records[first:]) >= limits.candidates:
+        return f"{limits.candidates} experiments are done" if baseline_known else None
     return None
+
+
+def _tried(records: Sequence[Record]) -> int:
+    return sum(r.kind == CANDIDATE and r.trial.status.says_something for r in records)
+
+
+def _wanted(night: Night, limits: Limits, first: int, running: Pending) -> int | None:
+    """How many ideas this night can still use beside the one that runs; None for any number."""
+    if limits.candidates is None:
+        return None
+    tried = _tried(night.campaign.ledger.records[first:]) + (running.kind == CANDIDATE)
+    return max(0, limits.candidates - tried)
 
 
 def _planned(campaign: Campaign, limits: Limits) -> int | None:
     """How many candidates the campaign will have tried when the limit by count is reached."""
     if limits.candidates is None:
         return None
-    tried = [
-        r for r in campaign.ledger.records if r.kind == CANDIDATE and r.trial.status.says_something
-    ]
-    return len(tried) + limits.candidates
+    return _tried(campaign.ledger.records) + limits.candidates
 
 
 def _react(night: Night, record: Record) -> None:

@@ -41,3 +41,4 @@ class Brief:
     noise_bpb: float | None  # sd of the score between seeds
     seconds_left: float | None  # None when the night has no time limit
     history: tuple[Past, ...]  # oldest first
+    ahead: tuple[str, ...] = ()  # titles of what runs now or waits to be run, not measured yet

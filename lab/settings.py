@@ -35,6 +35,8 @@ class Settings(BaseModel):
     profile: Literal["auto", "gpu", "cpu", "smoke"] = "auto"
     agent: Literal["auto", "offline", "scripted"] = "auto"
     script: Path | None = None  # folder of replies of the scripted agent
+    # Ideas that a model prepares while an experiment runs.
+    lookahead: Annotated[int, Field(ge=0, le=8)] = 1
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 42
     noise_runs: Annotated[int, Field(ge=2)] | None = None  # None takes the profile's own
 

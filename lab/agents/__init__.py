@@ -44,5 +44,6 @@ class Agent(Protocol):
     """
 
     name: str
+    thinks_ahead: bool  # takes long enough that it is asked while an experiment runs
 
     def propose(self, brief: Brief) -> Proposal: ...

@@ -65,6 +65,7 @@ class ScriptedAgent:
     """Gives the replies of a folder, each once, then has no more ideas."""
 
     name = "scripted"
+    thinks_ahead = False
 
     def __init__(self, script: Path | None) -> None:
         """Read every reply.

@@ -41,20 +41,11 @@ class Nightly:
             (folder / f"{name}.py").write_text(text)
 
     def start(self, *options: str) -> subprocess.Popen[str]:
-        seed = self.place / "seed.py"
-        seed.write_text(HONEST)
-        environment = os.environ | {
-            "NIGHTLAB_RUNS": str(self.place / "runs"),
-            "NIGHTLAB_TRAIN_FILE": str(seed),
-            "NIGHTLAB_AGENT": "scripted",
-            "NIGHTLAB_SCRIPT": str(self.place / "script"),
-            "NIGHTLAB_PROFILE": "smoke",
-            "NIGHTLAB_TAG": self.tag,
-        }
+        (self.place / "seed.py").write_text(HONEST)
         night = subprocess.Popen(
             [sys.executable, "-m", "lab", "overnight", *options],
             cwd=CHECKOUT,
-            env=environment | self.environment,
+            env=self.variables(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -62,6 +53,18 @@ class Nightly:
         )
         self.started.append(night)
         return night
+
+    def variables(self) -> dict[str, str]:
+        """The environment of every `lab` command on this campaign."""
+        settings = {
+            "NIGHTLAB_RUNS": str(self.place / "runs"),
+            "NIGHTLAB_TRAIN_FILE": str(self.place / "seed.py"),
+            "NIGHTLAB_AGENT": "scripted",
+            "NIGHTLAB_SCRIPT": str(self.place / "script"),
+            "NIGHTLAB_PROFILE": "smoke",
+            "NIGHTLAB_TAG": self.tag,
+        }
+        return os.environ | settings | self.environment
 
     def finish(self, night: subprocess.Popen[str]) -> str:
         output, _ = night.communicate(timeout=PATIENCE_S)

@@ -45,6 +45,7 @@ FLOW = [
     "setup",
     "night",
     "experiment",
+    "lookahead",
     "overnight",
     "byhand",
     "smoke",

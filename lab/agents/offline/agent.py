@@ -48,6 +48,7 @@ class OfflineAgent:
     """Proposes mutations from a seeded catalogue."""
 
     name = "offline"
+    thinks_ahead = False  # it needs milliseconds, and the last result
 
     def __init__(self, *, seed: int) -> None:
         self._seed = seed

@@ -1,0 +1,154 @@
+"""Ideas that are prepared while the device works, so that it never waits for a model that thinks.
+
+Owns    the thread in which the agent thinks, and what it has ready
+Takes   briefs, written when an experiment begins
+Gives   proposals, on top of what is best by the time they are taken
+Never   lets two calls of the agent overlap, or loses a proposal that was paid for
+
+A proposal made while experiment k runs does not know how k ends. When k is kept, the proposal is carried over
+to the new best by a three-way merge; what conflicts is proposed anew. Everything that is ready is on the disk.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lab.agents import Agent, Proposal
+from lab.campaign import Ahead, Campaign
+from lab.contract import ContractBroken, check
+from lab.prompt import Brief
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """A proposal, ready to be run."""
+
+    proposal: Proposal
+    waited_s: float  # in which nothing ran
+    files: tuple[str, ...]  # of ahead/, to be dropped once the proposal is on its way
+
+
+class Lookahead:
+    """One agent, and what it has ready. With `depth` 0 it is asked only when somebody waits."""
+
+    def __init__(self, agent: Agent, campaign: Campaign, *, depth: int) -> None:
+        self._agent = agent
+        self._campaign = campaign
+        self._depth = depth if agent.thinks_ahead else 0
+        self._ready = campaign.ahead()
+        self._failed: BaseException | None = None
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._dropped: list[Proposal] = []  # paid for, and not run
+
+    def prepare(self, brief: Callable[[], Brief], *, running: str, wanted: int | None) -> None:
+        """Think of what comes after the experiment that begins now; returns at once.
+
+        `running` is its title. `wanted` is how many more ideas this night can still use; None for any number.
+        """
+        room = self._depth if wanted is None else min(self._depth, wanted)
+        with self._changed:
+            busy = self._thread is not None and self._thread.is_alive()
+            if busy or self._failed or len(self._ready) >= room:
+                return
+        best = self._campaign.ledger.best()
+        if best is None:
+            return
+        written = brief()
+        self._thread = threading.Thread(
+            target=self._think,
+            args=(written, best.commit, running, room),
+            name="agent",
+            daemon=True,
+        )
+        self._thread.start()
+
+    def take(self, brief: Callable[[], Brief]) -> Taken:
+        """The next idea on top of the best; waits for it, or asks for it, where none is ready.
+
+        Raises:
+            Whatever the agent raised.
+        """
+        began, files = time.monotonic(), []
+        while True:
+            ahead = self._next()
+            if ahead is None:
+                best = self._campaign.ledger.best()
+                assert best is not None, "there is a best once the baseline was measured"
+                ahead = Ahead(proposal=self._agent.propose(brief()), base=best.commit, file=None)
+            files += [ahead.file] if ahead.file else []
+            proposal = rebase(self._campaign, ahead)
+            if proposal is not None:
+                return Taken(
+                    proposal=self._with_costs(proposal),
+                    waited_s=time.monotonic() - began,
+                    files=tuple(files),
+                )
+            self._dropped.append(ahead.proposal)
+
+    def _next(self) -> Ahead | None:
+        """What is ready, or what the agent is just thinking of; None when it does neither."""
+        with self._changed:
+            while not self._ready and self._failed is None and self._is_thinking():
+                self._changed.wait(timeout=0.5)
+            if self._ready:
+                return self._ready.pop(0)
+            if self._failed is not None:
+                failed, self._failed = self._failed, None
+                raise failed
+            return None
+
+    def _is_thinking(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
+    def _think(self, brief: Brief, base: str, running: str, room: int) -> None:
+        try:
+            while True:
+                with self._changed:
+                    titles = [running, *(ahead.proposal.title for ahead in self._ready)]
+                    if len(self._ready) >= room:
+                        return
+                proposal = self._agent.propose(dataclasses.replace(brief, ahead=tuple(titles)))
+                ahead = self._campaign.store_ahead(proposal, base=base)
+                with self._changed:
+                    self._ready.append(ahead)
+                    self._changed.notify_all()
+        except BaseException as error:  # noqa: BLE001 (it is raised again where somebody can act on it)
+            with self._changed:
+                self._failed = error
+                self._changed.notify_all()
+
+    def _with_costs(self, proposal: Proposal) -> Proposal:
+        """Count what was paid for proposals that came to nothing with the one that is run."""
+        paid, self._dropped = [proposal, *self._dropped], []
+        costs = [p.cost_usd for p in paid if p.cost_usd is not None]
+        tokens = [p.tokens for p in paid if p.tokens is not None]
+        return dataclasses.replace(
+            proposal,
+            cost_usd=sum(costs) if costs else None,
+            tokens=sum(tokens) if tokens else None,
+        )
+
+
+def rebase(campaign: Campaign, ahead: Ahead) -> Proposal | None:
+    """The proposal as a change of today's best; None when it conflicts, or changes nothing any more."""
+    best = campaign.ledger.best()
+    assert best is not None, "there is a best once the baseline was measured"
+    proposal = ahead.proposal
+    if ahead.base == best.commit:
+        return proposal
+    today = campaign.workspace.read(best.commit)
+    merged = campaign.workspace.merge(
+        base=campaign.workspace.read(ahead.base), ours=today, theirs=proposal.train_py
+    )
+    if merged is None or merged == today:
+        return None
+    try:
+        check(merged)
+    except ContractBroken:
+        return None
+    return dataclasses.replace(proposal, train_py=merged)
