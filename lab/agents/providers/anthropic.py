@@ -10,6 +10,7 @@ whose next turn comes within minutes.
 
 from __future__ import annotations
 
+import json
 from typing import Any, Final
 
 import anthropic
@@ -53,6 +54,19 @@ ENDINGS: dict[str, Ending] = {
     "refusal": "refused",
 }
 
+# What strict mode refuses in a schema.
+BOUNDS = (
+    "minimum",
+    "maximum",
+    "exclusiveMinimum",
+    "exclusiveMaximum",
+    "multipleOf",
+    "minLength",
+    "maxLength",
+    "minItems",
+    "maxItems",
+    "uniqueItems",
+)
 # What may come out of a request: the SDK's own errors, those of the line that it lets out of a stream, and what
 # a malformed event does to the SDK or to the code here.
 FAILURES = (
@@ -146,8 +160,7 @@ class AnthropicProvider:
                     "name": tool.name,
                     "description": tool.description,
                     "strict": True,
-                    # Moves what strict mode does not know, such as `minimum`, into descriptions.
-                    "input_schema": anthropic.transform_schema(tool.parameters),
+                    "input_schema": strict_schema(tool.parameters),
                 }
                 for tool in request.tools
             ]
@@ -177,6 +190,29 @@ def translate(error: BaseException, key: str | None) -> ProviderError | Declined
             )
         )
     return of_line("anthropic", error, key)
+
+
+def strict_schema(schema: dict[str, Any]) -> dict[str, Any]:
+    """A JSON Schema as strict mode takes it: closed objects, and bounds in words instead of keywords.
+
+    The SDK's own `transform_schema` does the same, but fails on a list of types.
+    """
+    made = {name: value for name, value in schema.items() if name not in BOUNDS}
+    bounds = [f"{name}: {json.dumps(schema[name])}" for name in BOUNDS if name in schema]
+    if bounds:
+        made["description"] = " ".join([str(schema.get("description", "")), *bounds]).strip()
+    if isinstance(made.get("type"), list):
+        kinds = made.pop("type")
+        made = {"anyOf": [strict_schema({**made, "type": kind}) for kind in kinds]}
+    if made.get("type") == "object":
+        properties = made.get("properties") or {}
+        made["properties"] = {name: strict_schema(part) for name, part in properties.items()}
+        made["additionalProperties"] = False
+    if isinstance(made.get("items"), dict):
+        made["items"] = strict_schema(made["items"])
+    if "anyOf" in made:
+        made["anyOf"] = [strict_schema(part) for part in made["anyOf"]]
+    return made
 
 
 def _messages(request: Request) -> list[dict[str, Any]]:

@@ -52,6 +52,7 @@ NO_CREDIT = re.compile(
     r"|billing|spend(ing)?[ _]limit|usage limits?\b|payment|hard[ _]limit|credits? .{0,20}(exhausted|required)",
     re.IGNORECASE,
 )
+WRONG_KEY = re.compile(r"api key (not valid|expired|not found|missing)", re.IGNORECASE)
 DECLINED_CODES = {
     "invalid_prompt",
     "content_filter",
@@ -71,6 +72,7 @@ SPENT_CODES = {
     "linked_organization_spend_limit_reached",
     "linked_organization_billing_unavailable",
 }
+PACE = {"rate_limit_exceeded", "rate_limit_error", "ramp_limit_exceeded"}
 # An error inside a stream came with status 200; what it says of itself takes the status's place.
 STATUS_OF_KIND = {
     "overloaded_error": 529,
@@ -103,7 +105,7 @@ def judge(failure: Failure) -> ProviderError | Declined:
         return TooLong(said)
     if failure.code in SPENT_CODES or failure.kind in SPENT_CODES or status == 402:
         return Stop(said, do=_pay(failure))
-    if status in (400, 403, 429) and NO_CREDIT.search(failure.message) and not _is_paced(failure):
+    if status in (400, 403, 429) and NO_CREDIT.search(failure.message) and not _is_pace(failure):
         return Stop(said, do=_pay(failure))
     if status in (429, 503, 529):
         return Wait(said, after_s=asked_wait_s(failure.headers, failure.message))
@@ -111,7 +113,7 @@ def judge(failure: Failure) -> ProviderError | Declined:
         failure.code in DECLINED_CODES or DECLINED.search(failure.message)
     ):
         return Declined(said)
-    if status == 401:
+    if status == 401 or (status == 400 and WRONG_KEY.search(failure.message)):
         return Stop(
             said, do=f"give {failure.provider} a valid key, in the environment or as KEY_FILE."
         )
@@ -208,12 +210,14 @@ def _is_too_long(status: int, failure: Failure, words: str) -> bool:
     return status != 403 and TOO_LONG.search(failure.message) is not None
 
 
-def _is_paced(failure: Failure) -> bool:
-    """Whether a 429 that mentions quota or billing still says when to come back, as Gemini's does."""
+def _is_pace(failure: Failure) -> bool:
+    """Whether a refusal is about speed, though its words advertise the billing page, as they do."""
     return (
-        _status(failure) == 429
-        and asked_wait_s(failure.headers, failure.message) is not None
-        and failure.code not in SPENT_CODES
+        failure.code in PACE
+        or failure.kind in PACE
+        or (
+            _status(failure) == 429 and asked_wait_s(failure.headers, failure.message) is not None
+        )
     )
 
 
