@@ -110,7 +110,9 @@ def events(answer: Answer, number: int, model: str) -> list[Event]:
         deltas: list[dict[str, Any]]
         if block["type"] == "thinking":
             start = {"type": "thinking", "thinking": "", "signature": ""}
-            deltas = [{"type": "thinking_delta", "thinking": piece} for piece in cut(block["thinking"])]
+            deltas = [
+                {"type": "thinking_delta", "thinking": piece} for piece in cut(block["thinking"])
+            ]
             deltas.append({"type": "signature_delta", "signature": block["signature"]})
         elif block["type"] == "text":
             start = {"type": "text", "text": ""}
@@ -118,7 +120,8 @@ def events(answer: Answer, number: int, model: str) -> list[Event]:
         else:
             start = block
             deltas = [
-                {"type": "input_json_delta", "partial_json": piece} for piece in ["", *cut(next(written))]
+                {"type": "input_json_delta", "partial_json": piece}
+                for piece in ["", *cut(next(written))]
             ]
         tell("content_block_start", index=index, content_block=start)
         for delta in deltas:
@@ -166,7 +169,11 @@ def wrong(body: dict[str, Any]) -> str | None:
             return "messages: tool_use.input: Input should be a valid dictionary"
     kept = [
         block["cache_control"]["ttl"]
-        for part in (body.get("tools", []), body["system"], *(m["content"] for m in body["messages"]))
+        for part in (
+            body.get("tools", []),
+            body["system"],
+            *(m["content"] for m in body["messages"]),
+        )
         for block in part
         if "cache_control" in block
     ]

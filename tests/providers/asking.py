@@ -84,9 +84,7 @@ def request(*exchanges: Exchange, tools: tuple[Tool, ...] = (READ_FILE, EDIT_TRA
 def answered(reply: Reply, *, text: str = "", is_error: bool = False) -> Exchange:
     """A reply, with a result for each of its calls."""
     results = tuple(
-        ToolResult(
-            call_id=call.id, name=call.name, content=f"result {number}", is_error=is_error
-        )
+        ToolResult(call_id=call.id, name=call.name, content=f"result {number}", is_error=is_error)
         for number, call in enumerate(reply.calls)
     )
     return Exchange(reply=reply, results=results, text=text)

@@ -33,11 +33,19 @@ FAILURES: dict[str, tuple[int, Any]] = {
         400,
         [{"error": {"code": 400, "message": "API key not valid. Please pass a valid API key."}}],
     ),
-    "no_model": (404, {"error": {"message": "model 'nothing' not found", "type": "not_found_error"}}),
+    "no_model": (
+        404,
+        {"error": {"message": "model 'nothing' not found", "type": "not_found_error"}},
+    ),
     "no_permission": (403, {"error": {"message": "Not for this key.", "code": 403}}),
     "no_tools_ollama": (
         400,
-        {"error": {"message": "registry.ollama.ai/library/gemma:2b does not support tools", "code": None}},
+        {
+            "error": {
+                "message": "registry.ollama.ai/library/gemma:2b does not support tools",
+                "code": None,
+            }
+        },
     ),
     "no_tools_vllm": (
         400,
@@ -49,7 +57,13 @@ FAILURES: dict[str, tuple[int, Any]] = {
     ),
     "no_tools_llama_cpp": (
         500,
-        {"error": {"code": 500, "message": "tools param requires --jinja flag", "type": "server_error"}},
+        {
+            "error": {
+                "code": 500,
+                "message": "tools param requires --jinja flag",
+                "type": "server_error",
+            }
+        },
     ),
     "no_tools_openrouter": (
         404,
@@ -143,6 +157,8 @@ def wrong(body: dict[str, Any]) -> str | None:
             asked.remove(message["tool_call_id"])
             continue
         if asked:
-            return f"an assistant message with 'tool_calls' must be followed by tool messages: {asked}"
+            return (
+                f"an assistant message with 'tool_calls' must be followed by tool messages: {asked}"
+            )
         asked = [call["id"] for call in message.get("tool_calls", [])]
     return f"no tool messages for {asked}" if asked else None

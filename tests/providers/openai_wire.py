@@ -48,11 +48,17 @@ FAILURES: dict[str, tuple[int, Any]] = {
     ),
     "spend_limit": (
         400,
-        _error("billing_hard_limit_reached", "Billing hard limit has been reached", "invalid_request_error"),
+        _error(
+            "billing_hard_limit_reached",
+            "Billing hard limit has been reached",
+            "invalid_request_error",
+        ),
     ),
     "wrong_key": (
         401,
-        _error("invalid_api_key", "Incorrect API key provided: KEY. You can find your API key at ..."),
+        _error(
+            "invalid_api_key", "Incorrect API key provided: KEY. You can find your API key at ..."
+        ),
     ),
     "no_model": (404, _error("model_not_found", "The model `gpt-nothing` does not exist.")),
     "no_permission": (403, _error("unsupported_country_region_territory", "Not supported here.")),
@@ -179,7 +185,11 @@ def broken(why: str) -> Event:
     if why == "overloaded":
         error = {"code": "rate_limit_exceeded", "message": "The model is at its limit."}
         failed = {**response(Answer(), 0, "m", "failed"), "error": error}
-        return "response.failed", {"type": "response.failed", "sequence_number": 9, "response": failed}
+        return "response.failed", {
+            "type": "response.failed",
+            "sequence_number": 9,
+            "response": failed,
+        }
     facts = {"code": "server_error", "message": "The server had an error.", "param": None}
     return "error", {"type": "error", "sequence_number": 9, **facts}
 
@@ -187,13 +197,17 @@ def broken(why: str) -> Event:
 def wrong(body: dict[str, Any]) -> str | None:
     """Why the real API would not take a request; None when it would."""
     called = [item["call_id"] for item in body["input"] if item.get("type") == "function_call"]
-    given = [item["call_id"] for item in body["input"] if item.get("type") == "function_call_output"]
+    given = [
+        item["call_id"] for item in body["input"] if item.get("type") == "function_call_output"
+    ]
     if called != given:
         return f"No tool output found for function call {sorted(set(called) ^ set(given))}."
     if body["store"] is not False:
         return "this account keeps nothing"
     for item in body["input"]:
-        if item.get("type") == "reasoning" and not item.get("encrypted_content", "").startswith("gAAAAA"):
+        if item.get("type") == "reasoning" and not item.get("encrypted_content", "").startswith(
+            "gAAAAA"
+        ):
             return f"Item '{item['id']}' not found: it was not stored and has no encrypted content."
     for tool in body.get("tools", []):
         schema = tool["parameters"]

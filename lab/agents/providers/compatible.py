@@ -58,6 +58,9 @@ class CompatibleProvider:
         self._key = key
         self._effort = effort
         self._tools = tools
+        # What the SDK would send by itself: a made-up key, and the names of an account at OpenAI.
+        names = ["OpenAI-Organization", "OpenAI-Project", *([] if key else ["Authorization"])]
+        self._withheld = {name: openai.Omit() for name in names}
         self._client = open_client(key=key, base_url=base_url, silence_s=silence_s)
 
     def ask(self, request: Request) -> Reply:
@@ -97,6 +100,7 @@ class CompatibleProvider:
             stream=True,
             stream_options={"include_usage": True},
             max_tokens=request.max_output_tokens,
+            extra_headers=self._withheld,
             **self._options(request),
         ) as stream:
             for chunk in stream:

@@ -215,9 +215,7 @@ def _is_pace(failure: Failure) -> bool:
     return (
         failure.code in PACE
         or failure.kind in PACE
-        or (
-            _status(failure) == 429 and asked_wait_s(failure.headers, failure.message) is not None
-        )
+        or (_status(failure) == 429 and asked_wait_s(failure.headers, failure.message) is not None)
     )
 
 

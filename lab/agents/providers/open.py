@@ -139,7 +139,7 @@ def read_key_file(path: Path) -> str:
             why=str(error.strerror),
             do="set KEY_FILE to a file of mode 600 that holds the key and nothing else.",
         ) from error
-    with os.fdopen(handle, "rb") as file:
+    try:
         mode = os.fstat(handle).st_mode
         if not stat.S_ISREG(mode):
             raise BadInput(f"the key file {path} is not a plain file.", do="name a plain file.")
@@ -149,7 +149,9 @@ def read_key_file(path: Path) -> str:
                 why="whoever reads it spends your money.",
                 do=f"chmod 600 {path}",
             )
-        key = file.read(LARGEST_KEY_FILE).decode("utf-8", "replace").strip()
+        key = os.read(handle, LARGEST_KEY_FILE).decode("utf-8", "replace").strip()
+    finally:
+        os.close(handle)
     if not key:
         raise BadInput(f"the key file {path} is empty.", do="write the key into it.")
     return key

@@ -147,7 +147,6 @@ def open_client(*, key: str | None, base_url: str, silence_s: float) -> openai.O
         max_retries=0,
         timeout=httpx2.Timeout(silence_s, connect=CONNECT_S),
         http_client=openai.DefaultHttpxClient(trust_env=not is_loopback(base_url)),
-        default_headers=None if key else {"Authorization": openai.Omit()},  # type: ignore[dict-item]
     )
 
 
