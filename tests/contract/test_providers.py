@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from lab.agents.providers import ProviderError, Stop, TooLong, TryAgain, Usage, Wait
+from lab.agents.providers import Exchange, ProviderError, Stop, TooLong, TryAgain, Usage, Wait
 from tests.providers.asking import KEY, answered, provider_of, request, sent_back
 from tests.providers.server import ModelServer
 from tests.providers.steps import KINDS, NEW, READ, SAID, WRITTEN, Answer, Call, Fail, Kind, Step
@@ -91,7 +91,7 @@ def test_a_long_tool_loop_keeps_its_beginning(kind: Kind) -> None:
         ModelServer(kind).script([call] * 4) as server,
         provider_of(kind, server.base_url) as provider,
     ):
-        exchanges = []
+        exchanges: list[Exchange] = []
         for _ in range(4):
             exchanges.append(answered(provider.ask(request(*exchanges))))
         bodies = [recorded.body for recorded in server.requests]
@@ -251,6 +251,12 @@ def test_a_slow_first_byte_is_waited_for_but_not_for_ever(kind: Kind) -> None:
         ):
             provider.ask(request())
         assert len(server.requests) == 2
+
+
+def test_an_answer_that_never_ends_is_ended(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that drips a word a minute is never silent for long enough."""
+    monkeypatch.setattr(f"lab.agents.providers.{kind}.ANSWER_S", -1.0)
+    assert isinstance(fails(kind, Answer(text="and then " * 20)), TryAgain)
 
 
 def test_a_server_that_is_not_there_is_worth_another_try(kind: Kind) -> None:

@@ -143,7 +143,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _with_key(self, body: Any) -> Any:
         """A careless server quotes the key in its answer."""
-        sent = self.headers.get("x-api-key") or self.headers.get("authorization", "")
+        sent = self.headers.get("x-api-key") or self.headers.get("authorization") or ""
         return json.loads(json.dumps(body).replace("KEY", sent.removeprefix("Bearer ")))
 
     def _send(self, status: int, body: Any, headers: dict[str, str] | None = None) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from lab.agents.providers import Stop
 from lab.agents.providers.compatible import CompatibleProvider
+from tests.providers.anthropic_wire import Event
 from tests.providers.asking import KEY, answered, provider_of, request, sent_back
 from tests.providers.server import ModelServer
 from tests.providers.steps import Answer, Call, Fail
@@ -134,7 +135,7 @@ def test_a_call_without_an_id_gets_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """Results are matched by it, also where the server left it out."""
     from tests.providers import chat_wire
 
-    def events(answer: Answer, number: int, model: str) -> list[chat_wire.Event]:
+    def events(answer: Answer, number: int, model: str) -> list[Event]:
         outline = {"id": "x", "object": "chat.completion.chunk", "created": 1, "model": model}
         call = {"index": 0, "function": {"name": "read_file", "arguments": '{"path": "a"}'}}
         return [

@@ -93,7 +93,7 @@ def test_a_local_server_needs_no_key() -> None:
 
 
 def test_no_sdk_is_loaded_before_its_provider_is_opened() -> None:
-    """They cost half a second and 40 MB, which an offline night does not owe."""
+    """They cost up to a second and 65 MiB, which an offline night does not owe."""
     code = (
         "import sys, lab.agents.providers.open, lab.agents.providers.prices as p;"
         "assert not {'anthropic', 'openai', 'httpx2'} & set(sys.modules);"

@@ -29,6 +29,7 @@ from lab.agents.providers import (
 from lab.agents.providers.failures import Declined, Failure, clean, judge, of_line
 from lab.agents.providers.line import (
     ANSWER_S,
+    BYTES_PER_TOKEN_CLAUDE,
     CONNECT_S,
     COUNT_S,
     SILENCE_S,
@@ -142,7 +143,7 @@ class AnthropicProvider:
         try:
             counted = self._client.messages.count_tokens(timeout=COUNT_S, **self._prompt(request))
         except FAILURES:
-            return estimate_request(request)
+            return estimate_request(request, BYTES_PER_TOKEN_CLAUDE)
         return counted.input_tokens
 
     def close(self) -> None:

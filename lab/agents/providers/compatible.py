@@ -72,7 +72,8 @@ class CompatibleProvider:
         try:
             return self._ask(request)
         except FAILURES as error:
-            if self._tools and request.tools and _has_no_tools(error):
+            called = any(exchange.reply.calls for exchange in request.exchanges)
+            if self._tools and request.tools and not called and _has_no_tools(error):
                 self._tools = False
                 told = None
             else:
@@ -124,7 +125,7 @@ class CompatibleProvider:
                     "function": {
                         "name": tool.name,
                         "description": tool.description,
-                        "parameters": {"additionalProperties": False, **tool.parameters},
+                        "parameters": tool.parameters,
                     },
                 }
                 for tool in request.tools

@@ -1,6 +1,7 @@
 """Opening a provider from a user's settings: which one, which model, and where its key is.
 
-An SDK is imported when its provider is opened and not before: half a second and 40 MB that the other agents save.
+An SDK is imported when its provider is opened and not before: 0.5 to 1.1 s and 39 to 65 MiB, measured on two cores,
+which the other agents save.
 """
 
 from __future__ import annotations

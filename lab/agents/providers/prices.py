@@ -1,10 +1,12 @@
 """What a request costs.
 
-The table is of PRICES_OF, from the providers' own pages as they were published then:
+The table was put together on PRICES_OF from what was published then:
 
-    Anthropic   platform.claude.com/docs, the overview of each model and the page of prices
-    OpenAI      developers.openai.com/api/docs, the page of each model and the page of prices; the standard tier
-    Gemini      ai.google.dev/gemini-api/docs/pricing, the paid tier
+    Anthropic   platform.claude.com/docs: the page of prices and the overviews of Opus, Sonnet and Haiku 5.5
+    OpenAI      developers.openai.com/api/docs, the page of GPT-6.2 Sol; the other rows from third parties that
+                quote the page of prices in September to November 2026; all for the standard tier
+    Gemini      third parties that quote ai.google.dev/gemini-api/docs/pricing, July to October 2026, paid tier;
+                cached input of 3.1 is taken as a tenth of the input, as for the others
 
 Prices change; check them against your bill. A file given as PRICES adds to the table or replaces entries. A model
 that is in neither has no price, which is not the same as a price of nothing.
