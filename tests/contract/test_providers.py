@@ -288,7 +288,10 @@ def test_the_key_is_nowhere_but_in_the_request(
 
 def test_a_request_is_counted_not_too_low(kind: Kind) -> None:
     """The context is cut by this number; the estimate stands in where no counter answers."""
-    with ModelServer(kind) as server, provider_of(kind, server.base_url) as provider:
+    with (
+        ModelServer(kind) as server,
+        provider_of(kind, server.base_url, effort="high") as provider,
+    ):
         counted = provider.count_tokens(request())
         server.counts_tokens = False
         estimated = provider.count_tokens(request())
