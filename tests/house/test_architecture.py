@@ -68,6 +68,8 @@ DOORS = {
     "libcst": {"lab/agents/offline/"},
     "typer": {"lab/cli.py"},
     "scipy": {"lab/verdict.py"},
+    "anthropic": {"lab/agents/providers/anthropic.py"},
+    "openai": {"lab/agents/providers/openai.py", "lab/agents/providers/compatible.py"},
 }
 VAGUE = {"utils", "util", "helpers", "common", "core", "manager", "misc", "tools"}
 

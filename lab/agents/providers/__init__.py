@@ -62,6 +62,9 @@ class Usage:
     cache_write_tokens: int = 0
     output_tokens: int = 0  # thinking included
 
+    # Of the cache writes, those kept for minutes instead of an hour, at a lower price. Not a fifth kind.
+    cache_write_short_tokens: int = 0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
@@ -96,6 +99,8 @@ class Request:
 
 class ProviderError(Exception):
     """A request that was not answered; the text says why, without keys."""
+
+    usage: Usage | None = None  # what was already metered when an answer broke off; it is charged
 
 
 class TryAgain(ProviderError):

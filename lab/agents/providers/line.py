@@ -1,0 +1,78 @@
+"""What the providers' clients have in common: timeouts, whose proxies, and how long a text is.
+
+Owns    the figures of the connection, and the estimate of tokens where nobody counts them
+Never   imports an SDK
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import math
+import time
+from typing import Any
+from urllib.parse import urlsplit
+
+from lab.agents.providers import Request, TryAgain
+
+CONNECT_S = 10.0
+# The longest silence inside an answer. A model that thinks, or a local one that reads a long prompt, sends
+# nothing for minutes; a line that died sends nothing for ever.
+SILENCE_S = 600.0
+ANSWER_S = 3600.0  # the whole answer: a server that drips for ever would hold the night
+COUNT_S = 20.0  # counting tokens is a courtesy; the estimate is at hand
+
+# Python and English take between three and four bytes a token with today's vocabularies, Claude's newer ones
+# fewer. The side to be wrong on: a prompt that is cut too early costs little, one that does not fit a request.
+BYTES_PER_TOKEN = 3.0
+BYTES_PER_TOKEN_CLAUDE = 2.5
+TOKENS_PER_MESSAGE = 8  # roles and separators
+
+
+class Deadline:
+    """The end of one answer, looked at whenever something arrives."""
+
+    def __init__(self, provider: str, seconds: float) -> None:
+        self._provider = provider
+        self._seconds = seconds
+        self._ends = time.monotonic() + seconds
+
+    def check(self) -> None:
+        """Raises TryAgain when the answer has taken longer than any should."""
+        if time.monotonic() > self._ends:
+            raise TryAgain(
+                f"{self._provider}: the answer was not complete in {self._seconds:.0f} s"
+            )
+
+
+def is_loopback(base_url: str) -> bool:
+    """Whether a server is on this machine, where the environment's proxies have no business."""
+    host = urlsplit(base_url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def read_object(written: str) -> dict[str, Any] | None:
+    """The arguments of a call as a model wrote them; None when they are no JSON object."""
+    try:
+        read = json.loads(written or "{}")
+    except ValueError:
+        return None
+    return read if isinstance(read, dict) else None
+
+
+def estimate_tokens(text: str, bytes_per_token: float = BYTES_PER_TOKEN) -> int:
+    """How many tokens a text is at most, nearly always."""
+    return math.ceil(len(text.encode("utf-8", "surrogatepass")) / bytes_per_token)
+
+
+def estimate_request(request: Request, bytes_per_token: float = BYTES_PER_TOKEN) -> int:
+    """How many tokens a request is at most, nearly always: what is said, called, answered and thought."""
+    parts = [request.system, request.brief]
+    parts += [tool.name + tool.description + json.dumps(tool.parameters) for tool in request.tools]
+    for exchange in request.exchanges:
+        parts += [json.dumps(exchange.reply.raw, ensure_ascii=False), exchange.text]
+        parts += [result.content for result in exchange.results]
+    return sum(estimate_tokens(part, bytes_per_token) + TOKENS_PER_MESSAGE for part in parts)

@@ -1,0 +1,1 @@
+"""Model providers against a server on the loopback that speaks their wire formats, driven by the real SDKs."""
