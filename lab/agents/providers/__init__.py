@@ -97,6 +97,9 @@ class Request:
 class ProviderError(Exception):
     """A request that was not answered; the text says why, without keys."""
 
+    # What it took before it broke, where the provider said so: an answer that is cut off is paid for too.
+    usage: Usage | None = None
+
 
 class TryAgain(ProviderError):
     """The line or the server failed in between."""
@@ -136,4 +139,10 @@ class Provider(Protocol):
         """
 
     def count_tokens(self, request: Request) -> int:
-        """How long a request is, in tokens; an estimate that is rather too high than too low."""
+        """How long a request is, in tokens; an estimate that is rather too high than too low.
+
+        Called before every request, and several times while a brief is fitted.
+
+        Raises:
+            ProviderError: as `ask`, where counting needs the provider.
+        """
