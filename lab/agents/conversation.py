@@ -123,7 +123,7 @@ class Conversation:
             try:
                 reply = self._ask(lambda: self._provider.ask(request))  # noqa: B023, asked at once
             except TooLong:
-                self.prompt_tokens = tokens * 9 // 10
+                self.prompt_tokens = tokens * 3 // 4
                 continue
             usd = self._spending.book(reply.usage)
             self._transcript.write("answer", _answer_facts(reply, usd))

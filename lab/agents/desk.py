@@ -8,7 +8,6 @@ Never   runs anything, asks a model, or shows more of a campaign than the Brief 
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections import Counter
 from collections.abc import Callable
@@ -21,25 +20,29 @@ from lab.agents.arguments import (
     ARGUMENTS,
     EditTrain,
     Experiment,
-    Files,
     History,
     Note,
     ReadFile,
     Submit,
 )
-from lab.agents.curve import curve_lines, read_curve
 from lab.agents.edits import EditDoesNotFit, apply_blocks
 from lab.agents.fence import Fence, one_line, visible
 from lab.agents.providers import ToolCall, ToolResult
+from lab.agents.shelf import (
+    MAX_DIFF_CHARS,
+    MAX_RESULT_CHARS,
+    Wrong,
+    bounded,
+    diff_of,
+    list_history,
+    read_file,
+    show_experiment,
+)
 from lab.agents.similar import Match, code_digest, find_earlier
-from lab.agents.table import HEADER, choose, in_order, outcome_of, row
+from lab.agents.table import outcome_of, row
 from lab.contract import ContractBroken, check
-from lab.prompt import Brief, Past
+from lab.prompt import Brief
 
-MAX_RESULT_CHARS = 40_000  # some 10,000 tokens: the seed train.py is 27,000 characters
-MAX_TABLE_CHARS = 24_000
-MAX_DIFF_CHARS = 12_000
-MAX_LOG_CHARS = 4_000
 MAX_NOTE_CHARS = 1_000
 MAX_NOTES = 8  # of one proposal
 
@@ -61,10 +64,6 @@ class Submission:
     train_py: str
 
 
-class Wrong(Exception):
-    """A call that cannot be done; the text tells the model what to do."""
-
-
 class Desk:
     """One proposal in the making."""
 
@@ -73,7 +72,6 @@ class Desk:
         self._brief = brief
         self._digests = digests
         self._fence = fence
-        self._by_number = {past.number: past for past in brief.history}
         self._seen: Counter[str] = Counter()
         self._contract_refusals = 0
         self._repeat_refusals = 0
@@ -81,9 +79,9 @@ class Desk:
         self.draft = brief.train_py
         self.submission: Submission | None = None
         self._uses: dict[type, Callable[[Any], str]] = {
-            ReadFile: self._read_file,
-            History: self._history,
-            Experiment: self._experiment,
+            ReadFile: lambda asked: read_file(brief, self.draft, asked),
+            History: lambda asked: list_history(brief, fence, asked),
+            Experiment: lambda asked: show_experiment(brief, fence, asked),
             EditTrain: self._edit_train,
             Submit: self._submit,
             Note: self._note,
@@ -96,7 +94,10 @@ class Desk:
         except Wrong as wrong:
             said, is_error = str(wrong), True
         return ToolResult(
-            call_id=call.id, name=call.name, content=bounded(visible(said)), is_error=is_error
+            call_id=call.id,
+            name=call.name,
+            content=bounded(visible(said), MAX_RESULT_CHARS),
+            is_error=is_error,
         )
 
     def forget_answers(self) -> None:
@@ -158,67 +159,6 @@ class Desk:
                 "gave: change the draft, or submit it."
             )
 
-    def _read_file(self, asked: ReadFile) -> str:
-        text = self._text_of(asked.file, asked.number)
-        lines = text.splitlines()
-        first = max(1, asked.first_line)
-        last = asked.last_line if asked.last_line > 0 else len(lines)
-        if first > len(lines) or last < first:
-            raise Wrong(f"it has lines 1 to {len(lines)}; there are none from {first} to {last}.")
-        # Without numbers before the lines: what is copied from here into an edit must match.
-        shown = "\n".join(lines[first - 1 : last])
-        return f"{asked.file}, lines {first} to {min(last, len(lines))} of {len(lines)}:\n{shown}"
-
-    def _text_of(self, file: Files, number: int) -> str:
-        match file:
-            case "train.py":
-                return self.draft
-            case "best train.py":
-                return self._brief.train_py
-            case "program.md":
-                return self._brief.program
-            case "contract":
-                return self._brief.contract or "See program.md."
-            case "prepare.py":
-                return self._brief.prepare_py or "It is not shown in this campaign."
-        self._past(number)
-        text = self._brief.code_of(number)
-        if text is None:
-            raise Wrong(f"experiment {number} left no train.py; its title says what it was.")
-        return text
-
-    def _history(self, asked: History) -> str:
-        found = in_order(
-            choose(self._brief.history, asked.which, contains=asked.contains), asked.order
-        )
-        shown = found[: asked.most]
-        rows = bounded("\n".join([HEADER, *(row(past) for past in shown)]), MAX_TABLE_CHARS)
-        return (
-            f"{len(shown)} of {len(found)} experiments.\n{self._fence.around('experiments', rows)}"
-        )
-
-    def _experiment(self, asked: Experiment) -> str:
-        past = self._past(asked.number)
-        diff = bounded(self._brief.diff_of(past.number) or "", MAX_DIFF_CHARS)
-        whole_log = self._brief.log_of(past.number) or past.log_tail
-        curve = curve_lines(read_curve(whole_log))
-        about = "\n".join(
-            [
-                HEADER,
-                row(past, title_chars=200),
-                f"hypothesis: {one_line(past.hypothesis, 1_000)}",
-                f"expected: {one_line(past.facts.get('expected_effect', ''), 500)}",
-                f"outcome: {one_line(past.reason, 1_000)}",
-            ]
-        )
-        parts = [
-            self._fence.around(f"experiment {past.number}", about),
-            self._fence.around("its change", diff or "there is no diff"),
-            self._fence.around("its loss curve, as the program reported it", curve or "none"),
-            self._fence.around("the end of its log", whole_log[-MAX_LOG_CHARS:] or "empty"),
-        ]
-        return "\n".join(parts)
-
     def _edit_train(self, asked: EditTrain) -> str:
         if bool(asked.edits) == bool(asked.whole_file):
             raise Wrong(
@@ -266,14 +206,6 @@ class Desk:
         self._brief.remember(one_line(asked.text, MAX_NOTE_CHARS))
         return "Noted; you will see it before every later proposal."
 
-    def _past(self, number: int) -> Past:
-        past = self._by_number.get(number)
-        if past is None:
-            numbers = sorted(self._by_number)
-            known = f"There are {numbers[0]} to {numbers[-1]}" if numbers else "There is none yet"
-            raise Wrong(f"there is no experiment {number} to be seen. {known}.")
-        return past
-
     def _broken(self) -> str | None:
         try:
             check(self.draft)
@@ -303,20 +235,6 @@ class Desk:
             f"({outcome_of(past)}.) Change something else, or, if you know why it would come out otherwise "
             f"now, {again}."
         )
-
-
-def diff_of(before: str, after: str) -> str:
-    """A unified diff of two files, without headers."""
-    lines = difflib.unified_diff(before.splitlines(), after.splitlines(), n=2, lineterm="")
-    return "\n".join(line for line in lines if line[:4] not in ("--- ", "+++ "))
-
-
-def bounded(text: str, most: int = MAX_RESULT_CHARS) -> str:
-    """At most about `most` characters; what is too long loses its middle, and says so."""
-    if len(text) <= most:
-        return text
-    head, tail = most * 2 // 3, most // 3
-    return f"{text[:head]}\n[{len(text) - most:,} characters left out]\n{text[-tail:]}"
 
 
 def _numbers(numbers: list[int]) -> str:

@@ -15,6 +15,7 @@ import ast
 import difflib
 import functools
 import hashlib
+import itertools
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -45,11 +46,8 @@ def edit_digest(before: str, after: str) -> str | None:
     old, new = _lines(before), _lines(after)
     if old is None or new is None:
         return None
-    changed = [
-        line
-        for line in difflib.unified_diff(old, new, n=0, lineterm="")
-        if line[:1] in "+-" and line[:3] not in ("+++", "---")
-    ]
+    lines = itertools.islice(difflib.unified_diff(old, new, n=0, lineterm=""), 2, None)
+    changed = [line for line in lines if line[:1] in "+-"]  # and not where, which is "@@"
     # Sorted, because the same edit in two places may come in another order once the file has moved on.
     return _sha256("\n".join(sorted(changed))) if changed else None
 
