@@ -17,7 +17,7 @@ import functools
 import hashlib
 import itertools
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from lab.prompt import Past, TextOf
@@ -38,7 +38,7 @@ class Match:
 def code_digest(train_py: str) -> str | None:
     """The same for files that differ in comments, docstrings and layout alone; None for what is not Python."""
     tree = _meaning(train_py)
-    return None if tree is None else _sha256(ast.dump(tree))
+    return None if tree is None else _sha256("\n".join(_words(tree)))
 
 
 def edit_digest(before: str, after: str) -> str | None:
@@ -94,7 +94,8 @@ def _lines(train_py: str) -> tuple[str, ...] | None:
     tree = _meaning(train_py)
     try:
         return None if tree is None else tuple(ast.unparse(tree).splitlines())
-    except RecursionError:  # an expression of some hundred terms parses, and is too deep to print
+    # An expression of some hundred terms parses and is too deep to print; a number may be too long.
+    except (RecursionError, ValueError):
         return None
 
 
@@ -110,6 +111,24 @@ def _meaning(train_py: str) -> ast.Module | None:
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             node.body = _without_docstring(node.body)
     return tree
+
+
+def _words(tree: ast.Module) -> Iterator[str]:
+    """The tree as a list that no other tree gives: `ast.dump`, without recursing into a long sum."""
+    waiting: list[object] = [tree]
+    while waiting:
+        item = waiting.pop()
+        match item:
+            case ast.AST():
+                yield type(item).__name__
+                waiting.extend(getattr(item, name, None) for name in reversed(item._fields))
+            case list():
+                yield f"{len(item)} of"
+                waiting.extend(reversed(item))
+            case int():  # of any length; `repr` refuses the longest
+                yield f"{type(item).__name__} {item:x}"
+            case _:
+                yield f"{type(item).__name__} {item!r}"
 
 
 def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
