@@ -39,6 +39,7 @@ if __name__ == "__main__":
     prepare.save(None, {})
 '''
 
+USUAL = Usage(input_tokens=1000, output_tokens=100)
 _ids = itertools.count()
 
 Step = Reply | ProviderError | Callable[[Request], Reply]
@@ -54,7 +55,7 @@ def says(
     *calls: ToolCall,
     text: str = "",
     ending: Ending | None = None,
-    usage: Usage = Usage(input_tokens=1000, output_tokens=100),
+    usage: Usage = USUAL,
 ) -> Reply:
     return Reply(
         text=text,

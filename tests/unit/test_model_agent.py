@@ -16,7 +16,7 @@ from lab.agents.model import (
     STAND_IN_FACT,
     ModelAgent,
 )
-from lab.agents.providers import Reply, Request, Stop, TooLong, ToolCall, Usage
+from lab.agents.providers import Reply, Request, Stop, ToolCall, TooLong, Usage
 from lab.agents.spending import Caps
 from lab.agents.transcript import read_transcript
 from lab.errors import AgentError, BadInput
@@ -172,9 +172,7 @@ def test_a_loop_of_ever_new_questions_ends_too() -> None:
 
 def test_a_reply_that_was_cut_off_does_not_do_its_last_call() -> None:
     """Half an edit may still be a whole JSON object; what came before it is whole."""
-    cut = says(
-        edit("WIDTH = 64", "WIDTH = 96"), edit("RATE = 0.04", "RATE = 0."), ending="length"
-    )
+    cut = says(edit("WIDTH = 64", "WIDTH = 96"), edit("RATE = 0.04", "RATE = 0."), ending="length")
     agent, provider = agent_of(cut, says(submit()))
     assert agent.propose(brief_of()).train_py == BEST.replace("WIDTH = 64", "WIDTH = 96")
     exchange = provider.requests[1].exchanges[0]
@@ -264,7 +262,7 @@ def test_a_model_that_is_back_is_asked_every_time() -> None:
     silent = [past_of(n, facts={STAND_IN_FACT: "it"}) for n in range(1, 9)]
     proposal = agent.propose(brief_of(silent))
     assert proposal.title == "width 96"
-    after = past_of(9, facts={k: "x" for k in proposal.facts})
+    after = past_of(9, facts=dict.fromkeys(proposal.facts, "x"))
     agent.propose(brief_of([*silent, after]))
     assert not provider.steps
 

@@ -75,5 +75,5 @@ def test_a_block_that_does_not_fit_says_what_to_do(find: str, told: str) -> None
 
 
 def test_lines_that_end_the_other_way_fit() -> None:
-    """Some models write `\\r\\n` in JSON; the file has none, and must get none."""
+    """Some models write carriage returns; the file has none, and must get none."""
     assert apply_blocks("a\nb\n", [block("a\r\nb", "c\r\nd")]) == "c\nd\n"

@@ -23,7 +23,9 @@ WIDER = BEST.replace("WIDTH = 64", "WIDTH = 96")
         pytest.param('"""The best so far."""', '"""Now wider."""', True, id="docstring"),
         pytest.param('"""The best so far."""', "", True, id="no-docstring"),
         pytest.param("    return None", "\n    return None\n\n", True, id="blank-lines"),
-        pytest.param("    return None", '    """Why."""\n    return None', True, id="new-docstring"),
+        pytest.param(
+            "    return None", '    """Why."""\n    return None', True, id="new-docstring"
+        ),
         pytest.param("WIDTH = 96", "WIDTH = 97", False, id="another-value"),
         pytest.param("RATE = 0.04", "RATES = 0.04", False, id="another-name"),
         pytest.param("return None", "return 'None'", False, id="a-text-is-no-docstring"),
