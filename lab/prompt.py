@@ -1,14 +1,26 @@
 """What an agent is told before it proposes: the brief, the best file so far, and what was tried.
 
 Owns    the shape of the brief
-Takes   program.md verbatim, the current best train.py, and past experiments
+Takes   program.md verbatim, the current best train.py, past experiments, and ways to look further
 Gives   a Brief, the only thing an agent ever sees of a campaign
 Never   the holdout score, the output of a model container, or a path of the host
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+TextOf = Callable[[int], str | None]  # of experiment `number`; None when there is none
+
+
+def no_text(number: int) -> str | None:
+    """A TextOf that has nothing."""
+    return None
+
+
+def forget(note: str) -> None:
+    """A notebook that keeps nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,3 +54,14 @@ class Brief:
     seconds_left: float | None  # None when the night has no time limit
     history: tuple[Past, ...]  # oldest first
     ahead: tuple[str, ...] = ()  # titles of what runs now or waits to be run, not measured yet
+
+    # For agents that look further than the table of results; an agent that does not needs none of it.
+    contract: str = ""  # workspace/README.md, verbatim
+    prepare_py: str = ""  # harness/prepare.py, verbatim
+    notebook: str = ""  # what the agent noted in earlier proposals, oldest first
+    spent_usd: float = 0.0  # by all earlier proposals of this campaign, as far as it is known
+    spent_tokens: int = 0
+    code_of: TextOf = field(default=no_text, repr=False, compare=False)  # a whole train.py
+    diff_of: TextOf = field(default=no_text, repr=False, compare=False)  # against its parent
+    log_of: TextOf = field(default=no_text, repr=False, compare=False)  # train.log: untrusted text
+    remember: Callable[[str], None] = field(default=forget, repr=False, compare=False)

@@ -2,6 +2,7 @@
 
     offline    needs nothing: mutations of train.py from a seeded catalogue
     scripted   replays files, for tests and demonstrations
+    model      a language model, by one of lab/agents/providers
 
 An agent sees a Brief and gives a Proposal. It never runs anything and never sees a path of the host.
 """
@@ -33,6 +34,12 @@ class NoMoreIdeas(Exception):
     """The agent has nothing left to propose; the night ends here, well."""
 
 
+class NightEnds(Exception):
+    """The agent stops before it has a proposal, and nothing is wrong: the money is spent, the time is up,
+    or a person asked for it. The text says which, as the end of the sentence "the night ends: ...".
+    """
+
+
 class Agent(Protocol):
     """One method: read the brief, propose one change.
 
@@ -40,6 +47,7 @@ class Agent(Protocol):
 
     Raises:
         NoMoreIdeas: nothing is left to try.
+        NightEnds: a limit was reached, or a person wants to stop.
         AgentError: the agent cannot go on and a retry would not help.
     """
 

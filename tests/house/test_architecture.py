@@ -15,12 +15,13 @@ HARNESS = sorted((ROOT / "harness").rglob("*.py"))
 # Data flows one way: a module imports only what stands on a line above its own.
 FLOW = [
     "errors",
+    "redaction",
     "settings",
     "host",
     "engine",
     "prompt",
-    "agents",
     "contract",
+    "agents",
     "lines",
     "workspace",
     "outcome",

@@ -100,7 +100,12 @@ class Request:
 class ProviderError(Exception):
     """A request that was not answered; the text says why, without keys."""
 
+<<<<<<< HEAD
     usage: Usage | None = None  # what was already metered when an answer broke off; it is charged
+=======
+    # What it took before it broke, where the provider said so: an answer that is cut off is paid for too.
+    usage: Usage | None = None
+>>>>>>> c4
 
 
 class TryAgain(ProviderError):
@@ -141,4 +146,10 @@ class Provider(Protocol):
         """
 
     def count_tokens(self, request: Request) -> int:
-        """How long a request is, in tokens; an estimate that is rather too high than too low."""
+        """How long a request is, in tokens; an estimate that is rather too high than too low.
+
+        Called before every request, and several times while a brief is fitted.
+
+        Raises:
+            ProviderError: as `ask`, where counting needs the provider.
+        """
