@@ -16,7 +16,7 @@ from lab.agents.model import (
     STAND_IN_FACT,
     ModelAgent,
 )
-from lab.agents.providers import Reply, Request, Stop, ToolCall, TooLong, Usage
+from lab.agents.providers import Reply, Request, Stop, ToolCall, TooLong, TryAgain, Usage
 from lab.agents.spending import Caps
 from lab.agents.transcript import read_transcript
 from lab.errors import AgentError, BadInput
@@ -532,3 +532,41 @@ def test_a_brief_of_another_campaign_shares_nothing() -> None:
     one.propose(brief_of([past_of(1)]))
     two.propose(replace(brief_of([past_of(1)])))
     assert first.requests[0].system != second.requests[0].system
+
+
+def test_a_stream_that_broke_off_is_in_the_cost() -> None:
+    """It was asked again, and both were paid for."""
+    broke = TryAgain("cut off")
+    broke.usage = Usage(input_tokens=1000, output_tokens=40)
+    agent, _ = agent_of(broke, *widen())
+    proposal = agent.propose(brief_of())
+    assert proposal.tokens == 1040 + 2 * 1100
+    assert proposal.cost_usd == pytest.approx((1000 + 5 * 40 + 2 * 1500) * 1e-6)
+
+
+def test_a_transcript_that_a_power_cut_tore_is_gone_on_with(tmp_path: Path) -> None:
+    """What is written after a torn line must be readable, and counted."""
+    place = tmp_path / "transcript.jsonl.gz"
+    agent, _ = agent_of(*widen(), transcript_of=lambda number: place)
+    agent.propose(brief_of())
+    place.write_bytes(place.read_bytes()[:-5])  # the last line is what the model was told
+    again, _ = agent_of(*widen(), transcript_of=lambda number: place)
+    assert again.propose(brief_of()).tokens == 4 * 1100
+    assert sum(line["kind"] == "answer" for line in read_transcript(place)) == 4
+
+
+def test_what_was_left_out_may_be_asked_for_again() -> None:
+    """The lab took the answer away, so asking once more is no loop."""
+
+    def read(number: int) -> Reply:
+        return says(call("read_file", file="experiment", number=number, first_line=1, last_line=0))
+
+    agent, provider = agent_of(
+        read(1), read(1), *[read(n) for n in range(2, 8)], read(1), *widen(),
+        limits=Limits(prompt_tokens=8_000),
+    )  # fmt: skip
+    history = [past_of(n) for n in range(1, 8)]
+    agent.propose(brief_of(history, code_of=lambda number: f"{number} " + "x " * 3000))
+    asked_again = provider.requests[9].exchanges[-1].results[0]
+    assert not asked_again.is_error
+    assert "left out for length" in provider.requests[9].exchanges[0].results[0].content
