@@ -18,7 +18,7 @@ from pathlib import Path
 from rich.table import Table
 
 from harness.profiles import GIB, Profile
-from lab.agents.open import agent_line, open_agent
+from lab.agents.open import choose_agent
 from lab.container import Engine
 from lab.engine import REMEDY, Answer, ask, default_sockets, find_engine
 from lab.errors import LabError
@@ -265,8 +265,7 @@ def _check_data(settings: Settings, profile: Profile, has_data: bool) -> Check:
 
 def _check_agent(settings: Settings) -> Check:
     try:
-        open_agent(settings)
-        detail = agent_line(settings).removeprefix("agent: ")
+        detail = choose_agent(settings).line.removeprefix("agent: ")
         return Check(name="agent", state=State.OK, detail=detail)
     except LabError as error:
         return Check(name="agent", state=State.FAIL, detail=error.what, remedy=error.do)

@@ -8,15 +8,19 @@ Never   shows a holdout score, a host path, or what a model container printed
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from lab.agents import Proposal
 from lab.ledger import BASELINE, CANDIDATE, CONFIRM, Ledger, Record
 from lab.prompt import Brief, Past
 from lab.training import clean
 from lab.verdict import Noise
 
 LOG_TAIL_BYTES = 4096
+MAX_LOG_BYTES = 2**20
+MAX_NOTEBOOK_BYTES = 64 * 1024
 
 
 def write_brief(
@@ -28,9 +32,18 @@ def write_brief(
     train_py: str,
     seconds_left: float | None,
     folder_of: Callable[[int], Path],
+    contract: str = "",
+    prepare_py: str = "",
+    notebook: Path | None = None,
+    waiting: Sequence[Proposal] = (),
 ) -> Brief:
-    """Everything the agent may know when it proposes the next experiment."""
+    """Everything the agent may know when it proposes the next experiment.
+
+    `waiting` are proposals without a record: the one that runs, and those that are ready.
+    """
     best = ledger.best()
+    paid = [(record.cost_usd, record.agent_tokens) for record in _paid_for(ledger.records)]
+    paid += [(proposal.cost_usd, proposal.tokens) for proposal in waiting]
     return Brief(
         number=len(ledger.records) + 1,
         profile=profile,
@@ -45,7 +58,37 @@ def write_brief(
             for record in ledger.records
             if record.kind in (BASELINE, CANDIDATE) and record.trial.status.says_something
         ),
+        contract=contract,
+        prepare_py=prepare_py,
+        notebook=_read_end(notebook, MAX_NOTEBOOK_BYTES) if notebook else "",
+        proposal=len(paid) + 1,
+        spent_usd=sum(usd or 0.0 for usd, _ in paid),
+        spent_tokens=sum(tokens or 0 for _, tokens in paid),
+        code_of=lambda number: _text_of(folder_of(number) / "train.py"),
+        diff_of=lambda number: _text_of(folder_of(number) / "change.diff"),
+        log_of=lambda number: _read_end(folder_of(number) / "train.log", MAX_LOG_BYTES) or None,
+        remember=lambda note: _remember(notebook, note),
     )
+
+
+def _paid_for(records: Sequence[Record]) -> list[Record]:
+    """The records whose cost is their own: what was lost and run again was paid for once."""
+    return [record for record in records if record.kind == CANDIDATE and record.repeats is None]
+
+
+def _text_of(path: Path) -> str | None:
+    try:
+        return clean(path.read_text(encoding="utf-8", errors="replace"))
+    except OSError:
+        return None
+
+
+def _remember(notebook: Path | None, note: str) -> None:
+    """Add a line to the notebook; a full disk loses the note, not the night."""
+    if notebook is None:
+        return
+    with contextlib.suppress(OSError), notebook.open("a", encoding="utf-8") as file:
+        file.write(note + "\n")
 
 
 def _decided(record: Record, records: Sequence[Record]) -> Record:
@@ -78,10 +121,14 @@ def _past(record: Record, decided: Record, folder: Path) -> Past:
 
 def read_log_tail(path: Path) -> str:
     """The last 4 KB of a train.log, without control characters; empty when there is none."""
+    return _read_end(path, LOG_TAIL_BYTES)
+
+
+def _read_end(path: Path, most_bytes: int) -> str:
     try:
         with path.open("rb") as file:
             size = file.seek(0, 2)
-            file.seek(max(0, size - LOG_TAIL_BYTES))
+            file.seek(max(0, size - most_bytes))
             return clean(file.read().decode("utf-8", "replace"))
     except OSError:
         return ""

@@ -35,9 +35,18 @@ class Taken:
 class Lookahead:
     """One agent, and what it has ready. With `depth` 0 it is asked only when somebody waits."""
 
-    def __init__(self, agent: Agent, campaign: Campaign, *, depth: int) -> None:
+    def __init__(
+        self,
+        agent: Agent,
+        campaign: Campaign,
+        *,
+        depth: int,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`check` is called while somebody waits, and raises when he does not want to."""
         self._agent = agent
         self._campaign = campaign
+        self._check = check
         self._depth = depth if agent.thinks_ahead else 0
         self._ready = campaign.ahead()
         self._failed: BaseException | None = None
@@ -94,7 +103,8 @@ class Lookahead:
         """What is ready, or what the agent is just thinking of; None when it does neither."""
         with self._changed:
             while not self._ready and self._failed is None and self._is_thinking():
-                self._changed.wait(timeout=0.5)
+                self._changed.wait(timeout=0.25)
+                self._check()
             if self._ready:
                 return self._ready.pop(0)
             if self._failed is not None:
@@ -113,6 +123,7 @@ class Lookahead:
                     if len(self._ready) >= room:
                         return
                 proposal = self._agent.propose(dataclasses.replace(brief, ahead=tuple(titles)))
+                brief = dataclasses.replace(brief, proposal=brief.proposal + 1)
                 ahead = self._campaign.store_ahead(proposal, base=base)
                 with self._changed:
                     self._ready.append(ahead)

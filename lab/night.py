@@ -23,7 +23,7 @@ from lab.host import Say
 from lab.interrupts import Interrupts
 from lab.ledger import BASELINE
 from lab.noise import read_noise
-from lab.settings import Settings
+from lab.settings import CHECKOUT, Settings
 from lab.setup import Ready, set_up
 from lab.show.progress import Plotter
 from lab.show.screen import Screen, open_screen
@@ -40,6 +40,8 @@ class Night:
     bench: Bench
     campaign: Campaign
     program: str
+    contract: str  # of train.py, for the agent to read
+    prepare_py: str  # what train.py may call
     screen: Screen
     interrupts: Interrupts
     plotter: Plotter
@@ -105,6 +107,8 @@ def open_night(settings: Settings, *, tag: str, agent: str, say: Say) -> Iterato
             bench=ready.bench,
             campaign=campaign,
             program=program,
+            contract=read_text(CHECKOUT / "workspace" / "README.md", "the contract"),
+            prepare_py=read_text(CHECKOUT / "harness" / "prepare.py", "the harness"),
             screen=screen,
             interrupts=interrupts,
             plotter=Plotter(campaign.folder),

@@ -16,8 +16,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from lab.agents import Agent, NoMoreIdeas
-from lab.agents.open import agent_line, open_agent
+from lab.agents import Agent, NightEnds, NoMoreIdeas
+from lab.agents.asking import Surroundings
+from lab.agents.open import Workplace, choose_agent
 from lab.campaign import Campaign, Pending, new_tag
 from lab.contention import wait_until_free
 from lab.errors import CampaignError, LabError
@@ -51,17 +52,28 @@ def overnight(settings: Settings, say: Say) -> Night:
     Raises:
         LabError: the lab could not go on. What was measured is in the ledger.
     """
-    say(agent_line(settings))
-    agent = open_agent(settings)
+    chosen = choose_agent(settings)
+    say(chosen.line)
     tag = settings.tag or new_tag(settings.runs, datetime.now().astimezone())
-    with open_night(settings, tag=tag, agent=agent.name, say=say) as opened:
+    with open_night(settings, tag=tag, agent=chosen.name, say=say) as opened:
         limits = Limits(
             deadline=time.monotonic() + settings.hours * 3600 if settings.hours else None,
             candidates=settings.experiments,
         )
         night = replace(opened, deadline=limits.deadline, planned=_planned(opened.campaign, limits))
-        research(night, agent, limits)
+        research(night, chosen.open(_workplace(night)), limits)
         return night
+
+
+def _workplace(night: Night) -> Workplace:
+    def stop() -> str | None:
+        night.interrupts.check()
+        return night.interrupts.why_stop()
+
+    return Workplace(
+        around=Surroundings(stop=stop, say=night.screen.say),
+        transcripts=night.campaign.folder / "transcripts",
+    )
 
 
 def research(night: Night, agent: Agent, limits: Limits) -> None:
@@ -71,7 +83,7 @@ def research(night: Night, agent: Agent, limits: Limits) -> None:
     night.bench.engine.reap(campaign=campaign.facts.tag)
     campaign.settle()
     first = len(campaign.ledger.records)
-    mind = Lookahead(agent, campaign, depth=night.settings.lookahead)
+    mind = Lookahead(agent, campaign, depth=night.settings.lookahead, check=night.interrupts.check)
     try:
         while (why := _why_stop(night, limits, first)) is None:
             _refuse_a_full_disk(night)
@@ -87,6 +99,8 @@ def research(night: Night, agent: Agent, limits: Limits) -> None:
             _react(night, run_experiment(night, pending))
     except NoMoreIdeas:
         why = "the agent has no more ideas"
+    except NightEnds as end:
+        why = str(end)
     except StopNow:
         why = "you asked to stop at once; the unfinished experiment is run again on resume"
     finally:
@@ -119,6 +133,10 @@ def _brief(night: Night) -> Brief:
     campaign = night.campaign
     best = campaign.ledger.best()
     assert best is not None, "there is a best once the baseline was measured"
+    waiting = [ahead.proposal for ahead in campaign.ahead()]
+    pending = campaign.pending()
+    if pending and pending.kind == CANDIDATE and pending.repeats is None:
+        waiting.append(pending.proposal)
     return write_brief(
         campaign.ledger,
         noise=campaign.noise(),
@@ -127,6 +145,10 @@ def _brief(night: Night) -> Brief:
         train_py=campaign.workspace.read(best.commit),
         seconds_left=night.seconds_left(),
         folder_of=campaign.folder_of,
+        contract=night.contract,
+        prepare_py=night.prepare_py,
+        notebook=campaign.folder / "notebook.md",
+        waiting=waiting,
     )
 
 

@@ -53,6 +53,7 @@ class Brief:
     noise_bpb: float | None  # sd of the score between seeds
     seconds_left: float | None  # None when the night has no time limit
     history: tuple[Past, ...]  # oldest first
+    proposal: int = 1  # which proposal of the campaign this is; re-runs and baselines are none
     ahead: tuple[str, ...] = ()  # titles of what runs now or waits to be run, not measured yet
 
     # For agents that look further than the table of results; an agent that does not needs none of it.

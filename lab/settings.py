@@ -17,6 +17,7 @@ from lab.errors import BadInput
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 PREFIX = "NIGHTLAB_"
+KEY_NAMES = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY", "COMPATIBLE_API_KEY")
 TAG_PATTERN = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 
 
@@ -33,8 +34,21 @@ class Settings(BaseModel):
     )
 
     profile: Literal["auto", "gpu", "cpu", "smoke"] = "auto"
-    agent: Literal["auto", "offline", "scripted"] = "auto"
+    agent: Literal["auto", "offline", "scripted", "anthropic", "openai", "gemini", "compatible"] = (
+        "auto"
+    )
     script: Path | None = None  # folder of replies of the scripted agent
+    # A model that researches: which one, how it is reached, and what it may cost in a campaign.
+    model: str | None = None  # None takes the provider's current default
+    base_url: str | None = None  # of a server that speaks Chat Completions
+    key_file: Path | None = None  # mode 600; wins over the environment
+    effort: str | None = None  # how hard it thinks, in the provider's own words
+    tools: bool = True  # False: a server that cannot call tools is asked in plain text
+    prices: Path | None = None  # USD per million tokens, over the built-in table
+    usd: Annotated[float, Field(gt=0)] | None = None
+    tokens: Annotated[int, Field(gt=0)] | None = None
+    keys: dict[str, str] = Field(default_factory=dict, repr=False, exclude=True)
+
     # Ideas that a model prepares while an experiment runs.
     lookahead: Annotated[int, Field(ge=0, le=8)] = 1
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 42
@@ -95,10 +109,11 @@ def read_settings(environ: Mapping[str, str], **given: object) -> Settings:
     values: dict[str, object] = {
         name: environ[PREFIX + name.upper()]
         for name in Settings.model_fields
-        if environ.get(PREFIX + name.upper())
+        if name != "keys" and environ.get(PREFIX + name.upper())
     }
     if "docker_host" not in values and environ.get("DOCKER_HOST"):
         values["docker_host"] = environ["DOCKER_HOST"]
+    values["keys"] = {name: environ[name] for name in KEY_NAMES if environ.get(name)}
     values |= {name: value for name, value in given.items() if value is not None}
     try:
         return Settings.model_validate(values)

@@ -43,6 +43,8 @@ def keep_no_transcript(number: int) -> Path | None:
 class ModelAgent:
     """A language model as the researcher."""
 
+    thinks_ahead = True
+
     def __init__(
         self,
         provider: Provider,
@@ -64,7 +66,7 @@ class ModelAgent:
             limits: of one proposal.
             around: who may end a waiting, and the clock.
             stand_in: proposes when a conversation gave nothing; None raises AgentError instead.
-            transcript_of: the transcript's file of experiment `number`.
+            transcript_of: the transcript's file of the campaign's proposal `number`.
             secrets: what must not stand in a transcript, besides whatever looks like a key.
 
         Raises:
@@ -89,7 +91,7 @@ class ModelAgent:
             AgentError: the provider refuses until a person acts, or nobody has a proposal.
         """
         patience = Patience(self._around, seconds_left=brief.seconds_left)
-        path = self._transcript_of(brief.number)
+        path = self._transcript_of(brief.proposal)
         transcript = Transcript(path, secrets=self._secrets)
         transcript.mend()
         again_usd, again_tokens = spent_in(path)
@@ -146,6 +148,7 @@ class ModelAgent:
             facts={
                 **facts_of(brief.train_py, submission.train_py),
                 "expected_effect": submission.expected_effect,
+                "transcript": str(brief.proposal),
             },
             cost_usd=self._spending.usd,
             tokens=self._spending.tokens,

@@ -1,32 +1,105 @@
-"""Which agent to use, settled once when the campaign opens."""
+"""Which agent to use, settled before the night's set-up, opened when its campaign is.
+
+A model that cannot be asked (no key, no such setting) is found out here, before anything is built or run.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
 from lab.agents import Agent
+from lab.agents.asking import Surroundings
+from lab.agents.model import ModelAgent
 from lab.agents.offline import OfflineAgent
+from lab.agents.providers import Usage
+from lab.agents.providers.open import KINDS, first_with_key, open_provider, read_key_file
+from lab.agents.providers.prices import PRICES, cost_usd, read_prices
 from lab.agents.scripted import ScriptedAgent
+from lab.agents.spending import Caps
 from lab.settings import Settings
 
 
-def open_agent(settings: Settings) -> Agent:
-    """The agent that was asked for; `auto` takes the best one that needs nothing this host lacks.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workplace:
+    """What an agent is given by the night that it works in."""
+
+    around: Surroundings
+    transcripts: Path  # a folder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """An agent that can be opened."""
+
+    name: str
+    line: str  # for the terminal: which agent works tonight, and why that one
+    open: Callable[[Workplace], Agent]
+
+
+def choose_agent(settings: Settings) -> Chosen:
+    """The agent that was asked for; `auto` takes the first provider with a key, else what needs none.
 
     Raises:
-        BadInput: the scripted agent has no usable folder of replies.
+        BadInput: it cannot be opened with these settings.
     """
     if settings.agent == "scripted":
-        return ScriptedAgent(settings.script)
-    return OfflineAgent(seed=settings.seed)
+        scripted = ScriptedAgent(settings.script)
+        return Chosen(
+            name=scripted.name,
+            line=f"agent: scripted, replies from {settings.script}",
+            open=lambda _: scripted,
+        )
+    provider = first_with_key(settings.keys) if settings.agent == "auto" else settings.agent
+    if provider in KINDS:
+        return _choose_model(settings, provider)
+    why = "no provider's key is set" if settings.agent == "auto" else "no key, no network"
+    offline = OfflineAgent(seed=settings.seed)
+    return Chosen(
+        name=offline.name,
+        line=f"agent: offline ({why}), a seeded catalogue of mutations",
+        open=lambda _: offline,
+    )
 
 
-def agent_line(settings: Settings) -> str:
-    """One line for the terminal: which agent works tonight, and why that one."""
-    match settings.agent:
-        case "scripted":
-            return f"agent: scripted, replies from {settings.script}"
-        case "offline":
-            return "agent: offline, a seeded catalogue of mutations; no key, no network"
-        case "auto":
-            return (
-                "agent: offline (no model-driven agent is set up), a seeded catalogue of mutations"
-            )
+def _choose_model(settings: Settings, name: str) -> Chosen:
+    provider = open_provider(
+        name,
+        keys=settings.keys,
+        model=settings.model,
+        key_file=settings.key_file,
+        base_url=settings.base_url,
+        effort=settings.effort,
+        tools=settings.tools,
+    )
+    secrets = list(settings.keys.values())
+    if settings.key_file is not None:
+        secrets.append(read_key_file(settings.key_file))
+    table = read_prices(settings.prices) if settings.prices is not None else PRICES
+
+    def price(usage: Usage) -> float | None:
+        return cost_usd(provider.model, usage, table)
+
+    caps = Caps(usd=settings.usd, tokens=settings.tokens)
+    limit = f", at most {settings.usd:g} USD" if settings.usd is not None else ""
+    why = "the first with a key" if settings.agent == "auto" else "as you asked"
+
+    def open_model(work: Workplace) -> Agent:
+        return ModelAgent(
+            provider,
+            price=price,
+            caps=caps,
+            around=work.around,
+            stand_in=OfflineAgent(seed=settings.seed),
+            transcript_of=lambda number: work.transcripts / f"{number:04d}.jsonl.gz",
+            secrets=secrets,
+        )
+
+    # Only to find out now that a cap in USD cannot be kept, before anything is built.
+    ModelAgent(provider, price=price, caps=caps)
+    return Chosen(
+        name=f"{provider.name}/{provider.model}",
+        line=f"agent: {provider.name}, model {provider.model} ({why}){limit}",
+        open=open_model,
+    )

@@ -8,8 +8,6 @@ Never   ends a night: a line that finds the disk full counts as lost; the ledger
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Callable, Mapping, MutableMapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,24 +16,10 @@ from typing import IO, Any, Self
 
 import structlog
 
+from lab.redaction import plain, without_secrets
 from lab.show.results import ending_in_words, one_line
 
-REDACTED = "[redacted]"
 MAX_TEXT_CHARS = 20_000  # of one value; logs have files of their own
-
-# A key names a secret when one of its words does. Numbers are never secrets: `tokens_per_s` stays.
-_SECRET_WORDS = frozenset(
-    {
-        *("key", "keys", "apikey", "token", "secret", "secrets", "password", "passwd"),
-        *("passphrase", "authorization", "auth", "credential", "credentials", "cookie", "bearer"),
-    }
-)
-_WORD = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z0-9]+(?![a-z])")
-# What the providers' keys look like, wherever they stand: an error message may quote one.
-_SECRET_TEXT = re.compile(
-    r"\b(?:sk|pk|rk|hf|xai|gsk|ghp|gho|github_pat)[-_][A-Za-z0-9_-]{16,}|\bAIza[A-Za-z0-9_-]{30,}"
-    r"|(?i:\bbearer\s+)[A-Za-z0-9._~+/=-]{8,}|://[^/\s:@]+:[^/\s@]+(?=@)"
-)
 
 
 class EventLog:
@@ -102,31 +86,9 @@ def _stamp(_logger: object, _method: str, entry: MutableMapping[str, Any]) -> di
 
 def redact(_logger: object, _method: str, entry: MutableMapping[str, Any]) -> dict[str, Any]:
     """A structlog processor: the entry as plain JSON values, without its secrets."""
-    return {str(key): _plain(str(key), value) for key, value in entry.items()}
-
-
-def is_secret(key: str) -> bool:
-    """Whether a value under this key must not be written down."""
-    return any(word.lower() in _SECRET_WORDS for word in _WORD.findall(key))
-
-
-def _plain(key: str, value: object) -> object:
-    if value is None or isinstance(value, bool | int):
-        return value
-    if isinstance(value, float):  # JSON has no infinity and no NaN
-        return value if math.isfinite(value) else str(value)
-    if is_secret(key):
-        return REDACTED
-    if isinstance(value, Mapping):
-        return {str(name): _plain(str(name), inner) for name, inner in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(key, inner) for inner in value]
-    return without_secrets(str(value))[:MAX_TEXT_CHARS]
-
-
-def without_secrets(text: str) -> str:
-    """Text with everything that looks like a provider's key or a password in a URL replaced."""
-    return _SECRET_TEXT.sub(REDACTED, text)
+    return {
+        str(key): plain(value, key=str(key), longest=MAX_TEXT_CHARS) for key, value in entry.items()
+    }
 
 
 # ---- sentences ----
@@ -151,10 +113,10 @@ def sentence_of(name: str, facts: Facts) -> str:
 
 
 def _short(key: str, value: object) -> str:
-    plain = _plain(key, value)
-    if isinstance(plain, float):
-        return f"{plain:.1f}" if key.endswith("_s") else f"{plain:.4g}"
-    return one_line(str(plain), 120)
+    shown = plain(value, key=key)
+    if isinstance(shown, float):
+        return f"{shown:.1f}" if key.endswith("_s") else f"{shown:.4g}"
+    return one_line(str(shown), 120)
 
 
 def _started(facts: Facts) -> str:

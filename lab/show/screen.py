@@ -28,7 +28,8 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from lab.show.events import EventLog, sentence_of, without_secrets
+from lab.redaction import without_secrets
+from lab.show.events import EventLog, sentence_of
 from lab.show.results import one_line
 from lab.show.view import Phase, Standing, compact, draw, rate
 

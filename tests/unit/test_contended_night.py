@@ -96,6 +96,8 @@ def run_night(
             bench=bench,  # type: ignore[arg-type]
             campaign=campaign,
             program="find a better model",
+            contract="the contract",
+            prepare_py="# prepare",
             screen=screen,
             interrupts=interrupts,
             plotter=Plotter(campaign.folder),

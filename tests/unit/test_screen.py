@@ -26,8 +26,9 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
+from lab.redaction import REDACTED, is_secret, without_secrets
 from lab.settings import CHECKOUT
-from lab.show.events import REDACTED, EventLog, is_secret, sentence_of, without_secrets
+from lab.show.events import EventLog, sentence_of
 from lab.show.results import tally
 from lab.show.screen import open_screen
 from lab.show.view import (

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lab.agents import NoMoreIdeas, Proposal
-from lab.agents.open import open_agent
+from lab.agents.open import choose_agent
 from lab.agents.scripted import ScriptedAgent
 from lab.contract import ContractBroken, check
 from lab.errors import AgentError, BadInput
@@ -112,17 +112,17 @@ def test_no_folder_or_an_empty_one_is_bad_input(tmp_path: Path) -> None:
     """A mistyped path must not look like a script that has ended."""
     for script in (None, tmp_path / "absent", tmp_path):
         with pytest.raises(BadInput):
-            open_agent(Settings(agent="scripted", script=script))
+            choose_agent(Settings(agent="scripted", script=script))
 
 
 def test_auto_is_the_offline_agent_and_needs_nothing() -> None:
     """With no key and no network a night must still research."""
-    assert open_agent(Settings()).name == "offline"
+    assert choose_agent(Settings()).name == "offline"
 
 
 def test_the_demonstration_script_fits_the_seed() -> None:
     """A demonstration that fails on an edit gone stale demonstrates the wrong thing."""
-    agent = open_agent(Settings(agent="scripted", script=DEMO))
+    agent = ScriptedAgent(DEMO)
     seed = Settings().train_file.read_text()
     given: list[Proposal] = []
     for _ in range(4):

@@ -100,12 +100,7 @@ class Request:
 class ProviderError(Exception):
     """A request that was not answered; the text says why, without keys."""
 
-<<<<<<< HEAD
     usage: Usage | None = None  # what was already metered when an answer broke off; it is charged
-=======
-    # What it took before it broke, where the provider said so: an answer that is cut off is paid for too.
-    usage: Usage | None = None
->>>>>>> c4
 
 
 class TryAgain(ProviderError):
