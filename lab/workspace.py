@@ -9,6 +9,8 @@ Never   touches the user's own checkout, configuration or hooks
 from __future__ import annotations
 
 import contextlib
+import re
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
@@ -23,6 +25,10 @@ from lab.errors import CampaignError
 
 AUTHOR = Actor("Nightlab", "nightlab@localhost")
 TRAIN_FILE = "train.py"
+
+# What git writes around a conflict. A line of `=======` alone is a heading in many a docstring.
+CONFLICT_MARKER = re.compile(r"^(<{7}|>{7}|\|{7})", re.MULTILINE)
+MOST_CONFLICTS = 127  # `git merge-file` exits with their number, at most this; above it, it failed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +99,34 @@ class Workspace:
             lines_removed=removed,
             diff=diff + "\n",
         )
+
+    def merge(self, base: str, ours: str, theirs: str) -> str | None:
+        """What `theirs` changed in `base`, done to `ours`: three texts of train.py; None on a conflict.
+
+        Neither the branch nor a file of the repository is touched. A text that git would not merge line by line,
+        or that looks like a conflict that somebody left unresolved, counts as one.
+
+        Raises:
+            CampaignError: git could not be asked.
+        """
+        if any("\0" in text for text in (base, ours, theirs)):
+            return None
+        with _door("merge two changes"), tempfile.TemporaryDirectory() as folder:
+            for name, text in (("ours", ours), ("base", base), ("theirs", theirs)):
+                (Path(folder) / name).write_bytes(text.encode())
+            status, merged, error = self._repo.git.merge_file(
+                *(str(Path(folder) / name) for name in ("ours", "base", "theirs")),
+                stdout=True,
+                quiet=True,
+                with_extended_output=True,
+                with_exceptions=False,
+                stdout_as_string=False,
+                strip_newline_in_stdout=False,
+            )
+            if not 0 <= status <= MOST_CONFLICTS:
+                raise git.exc.GitCommandError("merge-file", status, error)
+            text = bytes(merged).decode()
+        return None if status or CONFLICT_MARKER.search(text) else text
 
     def advance(self, commit: str) -> None:
         """Move the branch and its files to a kept commit. Doing it twice changes nothing."""

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import git
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from lab.errors import CampaignError
 from lab.workspace import Workspace
@@ -97,3 +99,120 @@ def test_an_unknown_commit_is_an_error_of_ours(workspace: Workspace) -> None:
     with pytest.raises(CampaignError) as caught:
         workspace.read("0" * 40)
     assert caught.value.do
+
+
+# ---- merging ----
+
+BASE = "a = 1\nb = 2\nc = 3\nd = 4\ne = 5\n"
+
+
+@pytest.mark.parametrize(
+    ("base", "ours", "theirs", "merged"),
+    [
+        pytest.param(
+            BASE,
+            BASE.replace("1", "10"),
+            BASE.replace("5", "50"),
+            "a = 10\nb = 2\nc = 3\nd = 4\ne = 50\n",
+            id="apart",
+        ),
+        pytest.param(BASE, BASE, BASE.replace("3", "30"), BASE.replace("3", "30"), id="theirs-only"),
+        pytest.param(BASE, BASE.replace("3", "30"), BASE, BASE.replace("3", "30"), id="ours-only"),
+        pytest.param(
+            BASE,
+            BASE.replace("3", "30"),
+            BASE.replace("3", "30"),
+            BASE.replace("3", "30"),
+            id="the-same-change",
+        ),
+        pytest.param(BASE, BASE.replace("3", "30"), BASE.replace("3", "31"), None, id="same-line"),
+        pytest.param(BASE, BASE.replace("3", "30"), BASE.replace("4", "40"), None, id="next-line"),
+        pytest.param(BASE, BASE.replace("c = 3\n", ""), BASE.replace("3", "9"), None, id="deleted"),
+        pytest.param("", "", "", "", id="all-empty"),
+        pytest.param(BASE, "", BASE, "", id="nothing-left"),
+        pytest.param(BASE, BASE, "", "", id="nothing-left-of-theirs"),
+        pytest.param("", "x = 1\n", "y = 1\n", None, id="two-beginnings"),
+        pytest.param(
+            BASE.replace("\n", "\r\n"),
+            BASE.replace("\n", "\r\n").replace("1", "10"),
+            BASE.replace("\n", "\r\n").replace("5", "50"),
+            "a = 10\r\nb = 2\r\nc = 3\r\nd = 4\r\ne = 50\r\n",
+            id="carriage-returns",
+        ),
+        pytest.param(
+            BASE, BASE.replace("\n", "\r\n"), BASE.replace("5", "50"), None, id="other-line-endings"
+        ),
+        pytest.param(
+            BASE[:-1],
+            BASE[:-1].replace("1", "10"),
+            BASE[:-1].replace("3", "30"),
+            "a = 10\nb = 2\nc = 30\nd = 4\ne = 5",
+            id="no-final-newline",
+        ),
+        pytest.param(
+            BASE, BASE[:-1], BASE.replace("1", "10"), BASE.replace("1", "10")[:-1], id="loses-it"
+        ),
+        pytest.param(
+            BASE + "\n\n", BASE + "\n\n", "# é ✓\n" + BASE + "\n\n", "# é ✓\n" + BASE + "\n\n",
+            id="blank-lines-and-other-alphabets",
+        ),
+        pytest.param(BASE, BASE, "x = '\0'\n" + BASE, None, id="binary"),
+    ],
+)  # fmt: skip
+def test_two_changes_are_merged_or_refused(
+    workspace: Workspace, base: str, ours: str, theirs: str, merged: str | None
+) -> None:
+    """A change that came apart in a merge would be judged under the name of one that works."""
+    assert workspace.merge(base, ours, theirs) == merged
+
+
+@pytest.mark.parametrize("marker", ["<<<<<<< ours", ">>>>>>> theirs", "||||||| base", "<<<<<<<"])
+def test_what_looks_like_a_conflict_is_none_of_ours(workspace: Workspace, marker: str) -> None:
+    """A file with conflict markers is a waste of a run, wherever they came from."""
+    odd = BASE + f'doc = """\n{marker}\n"""\n'
+    assert workspace.merge(BASE, BASE, odd) is None
+    heading = BASE + 'doc = """\nTitle\n=======\n"""\n'
+    assert workspace.merge(BASE, BASE.replace("1", "10"), heading) == heading.replace("= 1", "= 10")
+
+
+LINES = st.lists(st.sampled_from(["a = 1", "b = 2", "c = 3", "", "d = 4\r"]), max_size=6)
+
+
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(base=LINES, ours=LINES, theirs=LINES)
+def test_a_merge_is_clean_text_of_the_lines_it_was_given(
+    workspace: Workspace, base: list[str], ours: list[str], theirs: list[str]
+) -> None:
+    """Whatever models write, what comes out has no line of its own and no marker."""
+    merged = workspace.merge("\n".join(base), "\n".join(ours), "\n".join(theirs))
+    if merged is not None:
+        assert set(merged.split("\n")) <= {*base, *ours, *theirs, ""}
+    if base == ours:
+        assert merged == "\n".join(theirs)
+    if base == theirs:
+        assert merged == "\n".join(ours)
+
+
+def test_a_merge_touches_nothing(workspace: Workspace, tmp_path: Path) -> None:
+    """It is asked between two experiments, and the branch belongs to the ledger."""
+    head = workspace.head()
+    assert workspace.merge(BASE, BASE.replace("1", "10"), BASE.replace("1", "11")) is None
+    assert workspace.merge(BASE, BASE.replace("1", "10"), BASE) == BASE.replace("1", "10")
+    assert workspace.head() == head
+    with git.Repo(tmp_path / "repo") as repo:
+        assert not repo.is_dirty(untracked_files=True)
+        assert [reference.path for reference in repo.refs] == ["refs/heads/autoresearch/nov23"]
+
+
+def test_a_merge_that_git_cannot_do_is_an_error_of_ours(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A broken git must not look like a conflict: every idea would be refused, and nobody would know."""
+    real = Path.write_bytes
+    monkeypatch.setattr(
+        Path, "write_bytes", lambda path, data: 0 if path.name == "base" else real(path, data)
+    )
+    with pytest.raises(CampaignError, match="merge two changes"):
+        workspace.merge(BASE, BASE, BASE)
