@@ -36,6 +36,8 @@ FLOW = [
     "verdict",
     "noise",
     "ledger",
+    "lineage",
+    "strategy",
     "preparation",
     "history",
     "campaign",
