@@ -3,6 +3,7 @@
 
 LAB := .venv/bin/python -m lab
 SETTINGS := TAG HOURS EXPERIMENTS AGENT SCRIPT PROFILE SEED NOISE_RUNS BPB_PER_LINE MOST_RERUNS \
+    STRATEGY ABLATE_EVERY \
     VARIANT KERNELS BASE HUB_MIRROR PARQUET SHARDS CPUS PROGRAM TRAIN_FILE INSTALL_ENGINE
 
 # Only what stands on the make line: a TAG or PROFILE that happens to be in the environment means nothing here.

@@ -79,6 +79,7 @@ class Pending:
     original: int | None = (
         None  # the experiment whose code it runs again, for "confirm" and "audit"
     )
+    parent: str | None = None  # the commit that it changes; None is the best
 
 
 _FACTS = TypeAdapter(Facts)

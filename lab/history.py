@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lab.ledger import BASELINE, CANDIDATE, CONFIRM, Ledger, Record
+from lab.lineage import gains_over_parent
 from lab.prompt import Brief, Past
 from lab.training import clean
 from lab.verdict import Noise
@@ -26,11 +27,13 @@ def write_brief(
     profile: str,
     program: str,
     train_py: str,
+    parent_number: int | None = None,
     seconds_left: float | None,
     folder_of: Callable[[int], Path],
 ) -> Brief:
     """Everything the agent may know when it proposes the next experiment."""
     best = ledger.best()
+    over_parent = gains_over_parent(ledger.records)
     return Brief(
         number=len(ledger.records) + 1,
         profile=profile,
@@ -41,10 +44,16 @@ def write_brief(
         noise_bpb=noise.sd_bpb if noise else None,
         seconds_left=seconds_left,
         history=tuple(
-            _past(record, _decided(record, ledger.records), folder_of(record.number))
+            _past(
+                record,
+                _decided(record, ledger.records),
+                folder_of(record.number),
+                over_parent.get(record.number),
+            )
             for record in ledger.records
             if record.kind in (BASELINE, CANDIDATE) and record.trial.status.says_something
         ),
+        parent_number=parent_number,
     )
 
 
@@ -60,7 +69,7 @@ def _decided(record: Record, records: Sequence[Record]) -> Record:
     return record
 
 
-def _past(record: Record, decided: Record, folder: Path) -> Past:
+def _past(record: Record, decided: Record, folder: Path, over_parent: float | None) -> Past:
     return Past(
         number=record.number,
         kind=record.kind,
@@ -73,6 +82,7 @@ def _past(record: Record, decided: Record, folder: Path) -> Past:
         reason=decided.trial.reason or decided.verdict.sentence,
         facts=record.facts,
         log_tail=read_log_tail(folder / "train.log"),
+        over_parent_bpb=over_parent,
     )
 
 

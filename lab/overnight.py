@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from lab.agents import Agent, NoMoreIdeas
+from lab.agents import Agent, NoMoreIdeas, Proposal
 from lab.agents.open import agent_line, open_agent
 from lab.campaign import Campaign, Pending, new_tag
 from lab.contention import wait_until_free
@@ -28,6 +28,7 @@ from lab.night import Night, open_night
 from lab.outcome import Status, StopNow
 from lab.recovery import wait_for_engine
 from lab.settings import Settings
+from lab.strategy import Decision, decide, greedy
 
 # Two in a row that say nothing of an idea, lost or contended, are bad luck; four are a broken or a crowded
 # host, and a night of them helps nobody.
@@ -97,24 +98,50 @@ def _next_proposal(night: Night, agent: Agent) -> Pending:
         return campaign.store_pending(campaign.run_again(candidate, kind=CONFIRM))
     if len(ledger.baselines()) < campaign.facts.noise_runs:
         return campaign.store_pending(night.baseline(number))
-    best = ledger.best()
-    assert best is not None, "there is a best once the baseline was measured"
-    night.screen.phase("proposing", experiment=number, title="")
+    decision = decide(
+        ledger.records,
+        strategy=night.settings.strategy,
+        ablate_every=night.settings.ablate_every,
+        noise=campaign.noise(),
+        read=campaign.workspace.read,
+        merge=campaign.workspace.merge,
+    )
     began = time.monotonic()
-    proposal = agent.propose(
-        write_brief(
-            ledger,
-            noise=campaign.noise(),
-            profile=campaign.facts.profile,
-            program=night.program,
-            train_py=campaign.workspace.read(best.commit),
-            seconds_left=night.seconds_left(),
-            folder_of=campaign.folder_of,
+    if (proposal := decision.proposal) is None:
+        night.screen.phase("proposing", experiment=number, title="")
+        proposal, decision = _ask(night, agent, decision)
+    return campaign.store_pending(
+        Pending(
+            number,
+            CANDIDATE,
+            proposal,
+            repeats=None,
+            agent_s=time.monotonic() - began,
+            parent=decision.parent,
         )
     )
-    return campaign.store_pending(
-        Pending(number, CANDIDATE, proposal, repeats=None, agent_s=time.monotonic() - began)
+
+
+def _ask(night: Night, agent: Agent, decision: Decision) -> tuple[Proposal, Decision]:
+    """The agent's next idea. Where it has none for another parent, it is asked for the best's."""
+    campaign, best = night.campaign, night.campaign.ledger.best()
+    assert best is not None, "there is a best once the baseline was measured"
+    brief = write_brief(
+        campaign.ledger,
+        noise=campaign.noise(),
+        profile=campaign.facts.profile,
+        program=night.program,
+        train_py=campaign.workspace.read(decision.parent),
+        parent_number=decision.parent_number,
+        seconds_left=night.seconds_left(),
+        folder_of=campaign.folder_of,
     )
+    try:
+        return agent.propose(brief), decision
+    except NoMoreIdeas:
+        if decision.parent == best.commit:
+            raise
+        return _ask(night, agent, greedy(campaign.ledger.records, best))
 
 
 def _spoilt(campaign: Campaign) -> Pending | None:

@@ -26,6 +26,7 @@ class Past:
     reason: str  # the verdict's sentence, or why it failed
     facts: dict[str, str]  # what the agent itself attached to its proposal, given back
     log_tail: str  # the end of train.log: untrusted text, bounded
+    over_parent_bpb: float | None = None  # gained over the file that it changed, by all runs since
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,9 +36,10 @@ class Brief:
     number: int
     profile: str
     program: str  # program.md, verbatim
-    train_py: str  # the best file so far, the parent of what is proposed
+    train_py: str  # what the proposal is to change: the best file so far, or another promising one
     baseline_bpb: float | None
     best_bpb: float | None
     noise_bpb: float | None  # sd of the score between seeds
     seconds_left: float | None  # None when the night has no time limit
     history: tuple[Past, ...]  # oldest first
+    parent_number: int | None = None  # the experiment that train_py is of; None is the best
