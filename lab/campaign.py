@@ -80,6 +80,7 @@ class Pending:
     original: int | None = (
         None  # the experiment whose code it runs again, for "confirm" and "audit"
     )
+    parent: str | None = None  # the commit that it changes; None is the best
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +88,8 @@ class Ahead:
     """A proposal that was made while another experiment ran, on top of what was best then."""
 
     proposal: Proposal
-    base: str  # commit
+    base: str  # commit of what it changes
+    on_best: bool  # which was the best there was; else it was chosen for itself
     file: str | None  # in ahead/; None when it was not made ahead
 
 
@@ -146,13 +148,14 @@ class Campaign:
                 do=f"finish it first: make overnight TAG={self.facts.tag} EXPERIMENTS=0",
             )
 
-    def store_ahead(self, proposal: Proposal, *, base: str) -> Ahead:
+    def store_ahead(self, proposal: Proposal, *, base: str, on_best: bool) -> Ahead:
         """Write down a proposal whose turn has not come: it may have cost money."""
         folder = self.folder / "ahead"
         folder.mkdir(exist_ok=True)
         last = max((int(path.stem) for path in folder.glob("*.json")), default=0)
-        ahead = Ahead(proposal=_as_unicode(proposal), base=base, file=f"{last + 1:04d}.json")
-        _write(folder / f"{last + 1:04d}.json", _json(dataclasses.asdict(ahead)))
+        name = f"{last + 1:04d}.json"
+        ahead = Ahead(proposal=_as_unicode(proposal), base=base, on_best=on_best, file=name)
+        _write(folder / name, _json(dataclasses.asdict(ahead)))
         return ahead
 
     def ahead(self) -> list[Ahead]:

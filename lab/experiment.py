@@ -132,10 +132,11 @@ def _commit(campaign: Campaign, pending: Pending) -> Candidate:
     if pending.original is not None:
         return _committed(campaign, pending.original)
     best = campaign.ledger.best()
+    head = best.commit if best else campaign.workspace.root()
     candidate = campaign.workspace.commit(
         proposal.train_py,
         number=pending.number,
-        parent=best.commit if best else campaign.workspace.root(),
+        parent=pending.parent or head,
         message=f"{pending.number:04d} {proposal.title}\n\n{proposal.hypothesis}\n",
     )
     (folder / "change.diff").write_text(candidate.diff, encoding="utf-8")

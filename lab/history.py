@@ -14,6 +14,7 @@ from pathlib import Path
 
 from lab.agents import Proposal
 from lab.ledger import BASELINE, CANDIDATE, CONFIRM, Ledger, Record
+from lab.lineage import gains_over_parent
 from lab.prompt import Brief, Past
 from lab.training import clean
 from lab.verdict import Noise
@@ -30,6 +31,7 @@ def write_brief(
     profile: str,
     program: str,
     train_py: str,
+    parent_number: int | None = None,
     seconds_left: float | None,
     folder_of: Callable[[int], Path],
     contract: str = "",
@@ -44,6 +46,7 @@ def write_brief(
     best = ledger.best()
     paid = [(record.cost_usd, record.agent_tokens) for record in _paid_for(ledger.records)]
     paid += [(proposal.cost_usd, proposal.tokens) for proposal in waiting]
+    over_parent = gains_over_parent(ledger.records)
     return Brief(
         number=len(ledger.records) + 1,
         profile=profile,
@@ -54,7 +57,12 @@ def write_brief(
         noise_bpb=noise.sd_bpb if noise else None,
         seconds_left=seconds_left,
         history=tuple(
-            _past(record, _decided(record, ledger.records), folder_of(record.number))
+            _past(
+                record,
+                _decided(record, ledger.records),
+                folder_of(record.number),
+                over_parent.get(record.number),
+            )
             for record in ledger.records
             if record.kind in (BASELINE, CANDIDATE) and record.trial.status.says_something
         ),
@@ -68,6 +76,7 @@ def write_brief(
         diff_of=lambda number: _text_of(folder_of(number) / "change.diff"),
         log_of=lambda number: _read_end(folder_of(number) / "train.log", MAX_LOG_BYTES) or None,
         remember=lambda note: _remember(notebook, note),
+        parent_number=parent_number,
     )
 
 
@@ -103,7 +112,7 @@ def _decided(record: Record, records: Sequence[Record]) -> Record:
     return record
 
 
-def _past(record: Record, decided: Record, folder: Path) -> Past:
+def _past(record: Record, decided: Record, folder: Path, over_parent: float | None) -> Past:
     return Past(
         number=record.number,
         kind=record.kind,
@@ -116,6 +125,7 @@ def _past(record: Record, decided: Record, folder: Path) -> Past:
         reason=decided.trial.reason or decided.verdict.sentence,
         facts=record.facts,
         log_tail=read_log_tail(folder / "train.log"),
+        over_parent_bpb=over_parent,
     )
 
 

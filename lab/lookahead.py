@@ -17,10 +17,19 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lab.agents import Agent, Proposal
+from lab.agents import Agent, NoMoreIdeas, Proposal
 from lab.campaign import Ahead, Campaign
 from lab.contract import ContractBroken, check
 from lab.prompt import Brief
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Errand:
+    """What an agent is asked for: a change of one file."""
+
+    brief: Brief
+    parent: str  # commit of that file
+    on_best: bool  # which is the best there is
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +37,7 @@ class Taken:
     """A proposal, ready to be run."""
 
     proposal: Proposal
+    parent: str | None  # None: the best
     waited_s: float  # in which nothing ran
     files: tuple[str, ...]  # of ahead/, to be dropped once the proposal is on its way
 
@@ -54,50 +64,54 @@ class Lookahead:
         self._thread: threading.Thread | None = None
         self._dropped: list[Proposal] = []  # paid for, and not run
 
-    def prepare(self, brief: Callable[[], Brief], *, running: str, wanted: int | None) -> None:
+    def prepare(self, errand: Errand, *, running: str, wanted: int | None) -> None:
         """Think of what comes after the experiment that begins now; returns at once.
 
         `running` is its title. `wanted` is how many more ideas this night can still use; None for any number.
         """
         room = self._depth if wanted is None else min(self._depth, wanted)
         with self._changed:
-            busy = self._thread is not None and self._thread.is_alive()
-            if busy or self._failed or len(self._ready) >= room:
+            if self._is_thinking() or self._failed or len(self._ready) >= room:
                 return
-        best = self._campaign.ledger.best()
-        if best is None:
-            return
-        written = brief()
         self._thread = threading.Thread(
-            target=self._think,
-            args=(written, best.commit, running, room),
-            name="agent",
-            daemon=True,
+            target=self._think, args=(errand, running, room), name="agent", daemon=True
         )
         self._thread.start()
 
-    def take(self, brief: Callable[[], Brief]) -> Taken:
-        """The next idea on top of the best; waits for it, or asks for it, where none is ready.
+    def take(self, errand: Callable[[bool], Errand]) -> Taken:
+        """The next idea; waits for it, or asks for it, where none is ready.
+
+        `errand(False)` is what the strategy wants; `errand(True)` a change of the best, for an agent that has
+        no idea for anything else.
 
         Raises:
             Whatever the agent raised.
         """
-        began, files = time.monotonic(), []
+        began = time.monotonic()
+        files: list[str] = []
         while True:
-            ahead = self._next()
-            if ahead is None:
-                best = self._campaign.ledger.best()
-                assert best is not None, "there is a best once the baseline was measured"
-                ahead = Ahead(proposal=self._agent.propose(brief()), base=best.commit, file=None)
+            ahead = self._next() or self._ask(errand)
             files += [ahead.file] if ahead.file else []
             proposal = rebase(self._campaign, ahead)
             if proposal is not None:
                 return Taken(
                     proposal=self._with_costs(proposal),
+                    parent=None if ahead.on_best else ahead.base,
                     waited_s=time.monotonic() - began,
                     files=tuple(files),
                 )
             self._dropped.append(ahead.proposal)
+
+    def _ask(self, make: Callable[[bool], Errand]) -> Ahead:
+        errand = make(False)
+        try:
+            proposal = self._agent.propose(errand.brief)
+        except NoMoreIdeas:
+            if errand.on_best:
+                raise
+            errand = make(True)
+            proposal = self._agent.propose(errand.brief)
+        return Ahead(proposal=proposal, base=errand.parent, on_best=errand.on_best, file=None)
 
     def _next(self) -> Ahead | None:
         """What is ready, or what the agent is just thinking of; None when it does neither."""
@@ -115,7 +129,8 @@ class Lookahead:
     def _is_thinking(self) -> bool:
         return self._thread is not None and self._thread.is_alive()
 
-    def _think(self, brief: Brief, base: str, running: str, room: int) -> None:
+    def _think(self, errand: Errand, running: str, room: int) -> None:
+        brief = errand.brief
         try:
             while True:
                 with self._changed:
@@ -124,7 +139,9 @@ class Lookahead:
                         return
                 proposal = self._agent.propose(dataclasses.replace(brief, ahead=tuple(titles)))
                 brief = dataclasses.replace(brief, proposal=brief.proposal + 1)
-                ahead = self._campaign.store_ahead(proposal, base=base)
+                ahead = self._campaign.store_ahead(
+                    proposal, base=errand.parent, on_best=errand.on_best
+                )
                 with self._changed:
                     self._ready.append(ahead)
                     self._changed.notify_all()
@@ -150,7 +167,7 @@ def rebase(campaign: Campaign, ahead: Ahead) -> Proposal | None:
     best = campaign.ledger.best()
     assert best is not None, "there is a best once the baseline was measured"
     proposal = ahead.proposal
-    if ahead.base == best.commit:
+    if not ahead.on_best or ahead.base == best.commit:
         return proposal
     today = campaign.workspace.read(best.commit)
     merged = campaign.workspace.merge(

@@ -26,12 +26,12 @@ from lab.experiment import conclude, run_experiment
 from lab.history import write_brief
 from lab.host import Say
 from lab.ledger import BASELINE, CANDIDATE, CONFIRM, Record, open_candidate
-from lab.lookahead import Lookahead
+from lab.lookahead import Errand, Lookahead
 from lab.night import Night, open_night
 from lab.outcome import Status, StopNow
-from lab.prompt import Brief
 from lab.recovery import wait_for_engine
 from lab.settings import Settings
+from lab.strategy import Decision, decide
 
 # Two in a row that say nothing of an idea, lost or contended, are bad luck; four are a broken or a crowded
 # host, and a night of them helps nobody.
@@ -91,11 +91,7 @@ def research(night: Night, agent: Agent, limits: Limits) -> None:
             if not _wait_for_the_card(night):
                 why = night.interrupts.why_stop() or "the time is up and the GPU is still in use"
                 break
-            mind.prepare(
-                lambda: _brief(night),
-                running=pending.proposal.title,
-                wanted=_wanted(night, limits, first, pending),
-            )
+            _think_ahead(night, mind, pending, _wanted(night, limits, first, pending))
             _react(night, run_experiment(night, pending))
     except NoMoreIdeas:
         why = "the agent has no more ideas"
@@ -120,29 +116,74 @@ def _next_proposal(night: Night, mind: Lookahead) -> Pending:
         return campaign.store_pending(campaign.run_again(candidate, kind=CONFIRM))
     if len(ledger.baselines()) < campaign.facts.noise_runs:
         return campaign.store_pending(night.baseline(number))
+    decision = _decide(night, ablate_every=night.settings.ablate_every)
+    if decision.proposal is not None:  # the lab's own idea
+        return campaign.store_pending(
+            Pending(
+                number,
+                CANDIDATE,
+                decision.proposal,
+                repeats=None,
+                agent_s=0.0,
+                parent=decision.parent,
+            )
+        )
     night.screen.phase("proposing", experiment=number, title="")
-    taken = mind.take(lambda: _brief(night))
+    taken = mind.take(lambda on_best: _errand(night, None if on_best else decision))
     pending = campaign.store_pending(
-        Pending(number, CANDIDATE, taken.proposal, repeats=None, agent_s=taken.waited_s)
+        Pending(
+            number,
+            CANDIDATE,
+            taken.proposal,
+            repeats=None,
+            agent_s=taken.waited_s,
+            parent=taken.parent,
+        )
     )
     campaign.drop_ahead(taken.files)
     return pending
 
 
-def _brief(night: Night) -> Brief:
+def _decide(night: Night, *, ablate_every: int) -> Decision:
+    """Where the next candidate starts from, or what the lab itself wants to try."""
+    campaign = night.campaign
+    return decide(
+        campaign.ledger.records,
+        strategy=night.settings.strategy,
+        ablate_every=ablate_every,
+        noise=campaign.noise(),
+        read=campaign.workspace.read,
+        merge=campaign.workspace.merge,
+    )
+
+
+def _think_ahead(night: Night, mind: Lookahead, pending: Pending, wanted: int | None) -> None:
+    """Let the agent prepare the next idea while this one runs."""
+    if night.campaign.ledger.best() is None:
+        return
+    decision = _decide(night, ablate_every=0)
+    if decision.proposal is None:
+        errand = _errand(night, decision)
+        mind.prepare(errand, running=pending.proposal.title, wanted=wanted)
+
+
+def _errand(night: Night, decision: Decision | None) -> Errand:
+    """What to ask the agent: for a change of the decision's parent, or of the best."""
     campaign = night.campaign
     best = campaign.ledger.best()
     assert best is not None, "there is a best once the baseline was measured"
+    parent = decision.parent if decision else best.commit
     waiting = [ahead.proposal for ahead in campaign.ahead()]
     pending = campaign.pending()
     if pending and pending.kind == CANDIDATE and pending.repeats is None:
         waiting.append(pending.proposal)
-    return write_brief(
+    brief = write_brief(
         campaign.ledger,
         noise=campaign.noise(),
         profile=campaign.facts.profile,
         program=night.program,
-        train_py=campaign.workspace.read(best.commit),
+        train_py=campaign.workspace.read(parent),
+        parent_number=decision.parent_number if decision else None,
         seconds_left=night.seconds_left(),
         folder_of=campaign.folder_of,
         contract=night.contract,
@@ -150,6 +191,7 @@ def _brief(night: Night) -> Brief:
         notebook=campaign.folder / "notebook.md",
         waiting=waiting,
     )
+    return Errand(brief=brief, parent=parent, on_best=parent == best.commit)
 
 
 def _spoilt(campaign: Campaign) -> Pending | None:

@@ -38,6 +38,7 @@ class Past:
     reason: str  # the verdict's sentence, or why it failed
     facts: dict[str, str]  # what the agent itself attached to its proposal, given back
     log_tail: str  # the end of train.log: untrusted text, bounded
+    over_parent_bpb: float | None = None  # gained over the file that it changed, by all runs since
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +48,7 @@ class Brief:
     number: int
     profile: str
     program: str  # program.md, verbatim
-    train_py: str  # the best file so far, the parent of what is proposed
+    train_py: str  # what the proposal is to change: the best file so far, or another promising one
     baseline_bpb: float | None
     best_bpb: float | None
     noise_bpb: float | None  # sd of the score between seeds
@@ -66,3 +67,4 @@ class Brief:
     diff_of: TextOf = field(default=no_text, repr=False, compare=False)  # against its parent
     log_of: TextOf = field(default=no_text, repr=False, compare=False)  # train.log: untrusted text
     remember: Callable[[str], None] = field(default=forget, repr=False, compare=False)
+    parent_number: int | None = None  # the experiment that train_py is of; None is the best

@@ -65,6 +65,11 @@ class Settings(BaseModel):
     bpb_per_line: Annotated[float, Field(ge=0)] = 0.00005
     memory_share: Annotated[float, Field(gt=0, lt=1)] = 0.1
 
+    # The search: where a candidate starts, and after how many the best is tried without one of its changes; 0 is
+    # never. What they do stands in lab/strategy.py, and how they were chosen in benchmarks/strategies.py.
+    strategy: Literal["greedy", "tree"] = "greedy"
+    ablate_every: Annotated[int, Field(ge=0)] = 20
+
     # The host.
     docker_host: str | None = None  # None tries the usual sockets
     install_engine: bool = True

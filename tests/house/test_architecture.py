@@ -37,6 +37,8 @@ FLOW = [
     "verdict",
     "noise",
     "ledger",
+    "lineage",
+    "strategy",
     "preparation",
     "history",
     "campaign",

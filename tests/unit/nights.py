@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 from harness.findings import Audit, Score, Shard, add_up
 from lab.gate import Training
@@ -32,6 +33,7 @@ RULE = Rule()
 NOISE = Noise(sd_bpb=0.002, df=40)
 MEMORY_BYTES = 3 * 2**30
 BASELINES = 3
+SEED_COMMIT = "5" * 40
 SHARD_BYTES = (125_000, 124_000, 126_000, 125_000)
 SHARD_SHARES = (1.02, 0.99, 1.01, 0.98)  # of the mean cost: no two blocks of text are as hard
 FAILURES = (
@@ -139,7 +141,7 @@ def make_record(
         repeats=None,
         original=original,
         parent="a" * 40 if became_code else None,
-        commit=(commit or f"{made_by:07x}" + "0" * 33) if became_code else None,
+        commit=(commit or commit_of(made_by)) if became_code else None,
         lines_added=1 if became_code else None,
         lines_removed=1 if became_code else None,
         net_lines=net_lines if became_code else None,
@@ -163,6 +165,55 @@ def make_record(
             unwatched=None,
         ),
         verdict=verdict,
+    )
+
+
+def commit_of(number: int) -> str:
+    """The commit that `make_record` and `make_run` give a candidate."""
+    return f"{number:07x}" + "0" * 33
+
+
+def make_seed(*scores: float, first: int = 1) -> list[Record]:
+    """Baselines with these scores; the last one is `SEED_COMMIT`, which candidates start from."""
+    commits = [str(number % 10) * 40 for number in range(first, first + len(scores) - 1)]
+    return [
+        make_record(number, kind=BASELINE, val_bpb=score, commit=commit)
+        for number, (score, commit) in enumerate(
+            zip(scores, [*commits, SEED_COMMIT], strict=True), start=first
+        )
+    ]
+
+
+def make_run(
+    number: int,
+    then: str,
+    val_bpb: float = 1.85,
+    *,
+    parent: str | None = None,
+    of: int | None = None,
+    kind: str | None = None,
+    status: Status = Status.MEASURED,
+    agent: str = "offline",
+    facts: dict[str, str] | None = None,
+    title: str = "Depth 2 to 3",
+    audited: bool = True,
+    passed: bool = True,
+) -> Record:
+    """A first run from `parent` (the seed), or a re-run `of` a candidate, and what followed ("keep", "confirm",
+    else nothing), whatever the rule would say of it. What leads on is `audited`, and `passed`.
+    """
+    kind = kind or (CANDIDATE if of is None else CONFIRM)
+    record = make_record(
+        number, kind=kind, original=of, val_bpb=val_bpb, status=status, facts=facts, title=title
+    )
+    leads_on = then in ("keep", "confirm")
+    audit = make_audit(val_bpb, passed=passed) if leads_on and audited else None
+    return replace(
+        record,
+        agent=agent,
+        parent=(parent or SEED_COMMIT) if record.commit else None,
+        verdict=replace(record.verdict, keep=then == "keep", confirm=then == "confirm"),
+        trial=replace(record.trial, audit=audit),
     )
 
 

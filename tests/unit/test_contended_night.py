@@ -36,6 +36,7 @@ class Ideas:
     """An agent with three ideas, which keeps what it was told."""
 
     name: str = "ideas"
+    thinks_ahead: bool = False
     briefs: list[Brief] = field(default_factory=list)
 
     def propose(self, brief: Brief) -> Proposal:

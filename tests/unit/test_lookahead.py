@@ -13,7 +13,7 @@ from lab.agents import NoMoreIdeas, Proposal
 from lab.campaign import Campaign, Pending, open_campaign
 from lab.errors import AgentError
 from lab.ledger import CANDIDATE
-from lab.lookahead import Lookahead
+from lab.lookahead import Errand, Lookahead
 from lab.prompt import Brief
 from tests.faults.files import HONEST
 from tests.unit.nights import make_kept, make_record
@@ -30,6 +30,12 @@ BRIEF = Brief(
     seconds_left=None,
     history=(),
 )
+
+
+def errand(campaign: Campaign) -> Errand:
+    best = campaign.ledger.best()
+    assert best is not None
+    return Errand(brief=BRIEF, parent=best.commit, on_best=True)
 
 
 class Thinker:
@@ -108,9 +114,9 @@ def test_an_idea_is_ready_when_the_experiment_ends(campaign: Campaign) -> None:
     """That is all the waiting that there should be: none."""
     agent = Thinker(wider(8))
     mind = Lookahead(agent, campaign, depth=1)
-    mind.prepare(lambda: BRIEF, running="idea 0", wanted=None)
+    mind.prepare(errand(campaign), running="idea 0", wanted=None)
     wait_until_ready(campaign, 1)
-    taken = mind.take(lambda: BRIEF)
+    taken = mind.take(lambda _: errand(campaign))
     assert taken.proposal.train_py == wider(8)
     assert taken.waited_s < 0.5
     assert agent.briefs[0].ahead == ("idea 0",), "it must not propose what is being tried"
@@ -120,7 +126,9 @@ def test_an_idea_is_ready_when_the_experiment_ends(campaign: Campaign) -> None:
 def test_the_agent_is_asked_when_nothing_is_ready(campaign: Campaign) -> None:
     """The first idea of a night has nothing to hide behind."""
     agent = Thinker(wider(8))
-    assert Lookahead(agent, campaign, depth=1).take(lambda: BRIEF).proposal.train_py == wider(8)
+    assert Lookahead(agent, campaign, depth=1).take(
+        lambda _: errand(campaign)
+    ).proposal.train_py == wider(8)
 
 
 def test_an_agent_that_is_quick_is_not_asked_ahead(campaign: Campaign) -> None:
@@ -128,7 +136,7 @@ def test_an_agent_that_is_quick_is_not_asked_ahead(campaign: Campaign) -> None:
     agent = Thinker(wider(8))
     agent.thinks_ahead = False
     mind = Lookahead(agent, campaign, depth=1)
-    mind.prepare(lambda: BRIEF, running="idea 0", wanted=None)
+    mind.prepare(errand(campaign), running="idea 0", wanted=None)
     assert agent.briefs == []
 
 
@@ -138,9 +146,9 @@ def test_two_calls_never_overlap(campaign: Campaign) -> None:
     agent.may_answer.clear()
     mind = Lookahead(agent, campaign, depth=1)
     for _ in range(3):
-        mind.prepare(lambda: BRIEF, running="idea 0", wanted=None)
+        mind.prepare(errand(campaign), running="idea 0", wanted=None)
     threading.Timer(0.2, agent.may_answer.set).start()
-    assert mind.take(lambda: BRIEF).proposal.title == "idea 1", (
+    assert mind.take(lambda _: errand(campaign)).proposal.title == "idea 1", (
         "it waits for the thought, not for another"
     )
     assert agent.most_at_once == 1
@@ -150,27 +158,30 @@ def test_nothing_is_prepared_that_the_night_cannot_use(campaign: Campaign) -> No
     """An idea after the last experiment is money for nothing."""
     agent = Thinker(wider(8))
     mind = Lookahead(agent, campaign, depth=2)
-    mind.prepare(lambda: BRIEF, running="the last one", wanted=0)
+    mind.prepare(errand(campaign), running="the last one", wanted=0)
     assert agent.briefs == []
 
 
 def test_several_are_prepared_and_know_of_each_other(campaign: Campaign) -> None:
     agent = Thinker(wider(8), slower())
     mind = Lookahead(agent, campaign, depth=2)
-    mind.prepare(lambda: BRIEF, running="idea 0", wanted=None)
+    mind.prepare(errand(campaign), running="idea 0", wanted=None)
     wait_until_ready(campaign, 2)
     assert agent.briefs[1].ahead == ("idea 0", "idea 1")
-    assert [mind.take(lambda: BRIEF).proposal.title for _ in range(2)] == ["idea 1", "idea 2"]
+    assert [mind.take(lambda _: errand(campaign)).proposal.title for _ in range(2)] == [
+        "idea 1",
+        "idea 2",
+    ]
 
 
 def test_what_was_kept_meanwhile_is_under_the_next_idea(campaign: Campaign) -> None:
     """Else a keep would be undone by the very next candidate."""
     agent = Thinker(wider(8))
     mind = Lookahead(agent, campaign, depth=1)
-    mind.prepare(lambda: BRIEF, running="idea 0", wanted=None)
+    mind.prepare(errand(campaign), running="idea 0", wanted=None)
     wait_until_ready(campaign, 1)
     keep(campaign, slower())
-    proposal = mind.take(lambda: BRIEF).proposal
+    proposal = mind.take(lambda _: errand(campaign)).proposal
     assert '"width": 40' in proposal.train_py and "lr=1e-3" in proposal.train_py
 
 
@@ -180,10 +191,10 @@ def test_an_idea_that_conflicts_is_proposed_anew_and_its_price_is_not_forgotten(
     """Two changes of one line cannot both be meant."""
     agent = Thinker(wider(8), wider(24))
     mind = Lookahead(agent, campaign, depth=1)
-    mind.prepare(lambda: BRIEF, running="idea 0", wanted=None)
+    mind.prepare(errand(campaign), running="idea 0", wanted=None)
     wait_until_ready(campaign, 1)
     keep(campaign, wider(16))
-    taken = mind.take(lambda: BRIEF)
+    taken = mind.take(lambda _: errand(campaign))
     assert taken.proposal.title == "idea 2"
     assert (taken.proposal.cost_usd, taken.proposal.tokens) == (1.0, 200)
     campaign.drop_ahead(taken.files)
@@ -194,19 +205,19 @@ def test_an_idea_that_is_in_the_best_already_is_not_run(campaign: Campaign) -> N
     """It would be a re-run that nobody asked for."""
     agent = Thinker(wider(8), slower())
     mind = Lookahead(agent, campaign, depth=1)
-    mind.prepare(lambda: BRIEF, running="idea 0", wanted=None)
+    mind.prepare(errand(campaign), running="idea 0", wanted=None)
     wait_until_ready(campaign, 1)
     keep(campaign, wider(8))
-    assert mind.take(lambda: BRIEF).proposal.title == "idea 2"
+    assert mind.take(lambda _: errand(campaign)).proposal.title == "idea 2"
 
 
 def test_what_is_ready_survives_the_end_of_the_controller(campaign: Campaign) -> None:
     """It was paid for."""
     mind = Lookahead(Thinker(wider(8)), campaign, depth=1)
-    mind.prepare(lambda: BRIEF, running="idea 0", wanted=None)
+    mind.prepare(errand(campaign), running="idea 0", wanted=None)
     wait_until_ready(campaign, 1)
     silent = Thinker()
-    taken = Lookahead(silent, campaign, depth=1).take(lambda: BRIEF)
+    taken = Lookahead(silent, campaign, depth=1).take(lambda _: errand(campaign))
     assert taken.proposal.title == "idea 1" and silent.briefs == []
     campaign.store_pending(Pending(3, CANDIDATE, taken.proposal, repeats=None, agent_s=0.0))
     assert campaign.ahead() == [], "killed here, it would be run twice"
@@ -218,6 +229,6 @@ def test_what_the_agent_raises_is_raised_where_somebody_waits(
 ) -> None:
     """An error in a thread that nobody hears of would be a night that stands still."""
     mind = Lookahead(Thinker(error), campaign, depth=1)
-    mind.prepare(lambda: BRIEF, running="idea 0", wanted=None)
+    mind.prepare(errand(campaign), running="idea 0", wanted=None)
     with pytest.raises(type(error)):
-        mind.take(lambda: BRIEF)
+        mind.take(lambda _: errand(campaign))

@@ -222,9 +222,7 @@ def _try(past: Past, noise: float) -> Try | None:
         return None
     if not parts:
         return None
-    return Try(
-        number=past.number, parts=parts, outcome=_outcome(past, noise), gain_bpb=past.gain_bpb
-    )
+    return Try(number=past.number, parts=parts, outcome=_outcome(past, noise), gain_bpb=_gain(past))
 
 
 def _outcome(past: Past, noise: float) -> Outcome:
@@ -232,8 +230,14 @@ def _outcome(past: Past, noise: float) -> Outcome:
         return Outcome.LOST
     if past.kept:
         return Outcome.KEPT
-    if past.status != "measured" or past.gain_bpb is None:
+    gain_bpb = _gain(past)
+    if past.status != "measured" or gain_bpb is None:
         return Outcome.FAILED
-    if past.gain_bpb > 0:
+    if gain_bpb > 0:
         return Outcome.NEAR
-    return Outcome.MUCH_WORSE if past.gain_bpb < -3 * noise else Outcome.WORSE
+    return Outcome.MUCH_WORSE if gain_bpb < -3 * noise else Outcome.WORSE
+
+
+def _gain(past: Past) -> float | None:
+    """What the ideas did to the file that they changed; that file may have been behind the best."""
+    return past.gain_bpb if past.over_parent_bpb is None else past.over_parent_bpb
