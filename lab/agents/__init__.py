@@ -2,6 +2,7 @@
 
     offline    needs nothing: mutations of train.py from a seeded catalogue
     scripted   replays files, for tests and demonstrations
+    human      waits for what a person or an MCP client submits
 
 An agent sees a Brief and gives a Proposal. It never runs anything and never sees a path of the host.
 """
@@ -33,6 +34,10 @@ class NoMoreIdeas(Exception):
     """The agent has nothing left to propose; the night ends here, well."""
 
 
+class NothingYet(Exception):
+    """The agent waited, and stopped waiting because the night may want to end; ask again if it does not."""
+
+
 class Agent(Protocol):
     """One method: read the brief, propose one change.
 
@@ -40,6 +45,7 @@ class Agent(Protocol):
 
     Raises:
         NoMoreIdeas: nothing is left to try.
+        NothingYet: it waited for somebody, and the night wants to end.
         AgentError: the agent cannot go on and a retry would not help.
     """
 
