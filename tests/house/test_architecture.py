@@ -19,8 +19,9 @@ FLOW = [
     "host",
     "engine",
     "prompt",
-    "agents",
     "contract",
+    "inbox",
+    "agents",
     "lines",
     "workspace",
     "outcome",
@@ -40,6 +41,7 @@ FLOW = [
     "history",
     "campaign",
     "show",
+    "mcp",
     "interrupts",
     "recovery",
     "setup",
@@ -67,6 +69,11 @@ DOORS = {
     "libcst": {"lab/agents/offline/"},
     "typer": {"lab/cli.py"},
     "scipy": {"lab/verdict.py"},
+    "mcp": {"lab/mcp/"},
+    "mcp_types": {"lab/mcp/"},
+    "starlette": {"lab/mcp/"},
+    "uvicorn": {"lab/mcp/"},
+    "anyio": {"lab/mcp/"},
 }
 VAGUE = {"utils", "util", "helpers", "common", "core", "manager", "misc", "tools"}
 
