@@ -15,7 +15,8 @@ import time
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from lab.agents import Agent, NoMoreIdeas
+from lab.agents import Agent, NoMoreIdeas, NothingYet
+from lab.agents.human import submitted
 from lab.agents.open import agent_line, open_agent
 from lab.campaign import Campaign, Pending, new_tag
 from lab.contention import wait_until_free
@@ -23,6 +24,7 @@ from lab.errors import CampaignError, LabError
 from lab.experiment import conclude, run_experiment
 from lab.history import write_brief
 from lab.host import Say
+from lab.inbox import Inbox
 from lab.ledger import BASELINE, CANDIDATE, CONFIRM, Record, open_candidate
 from lab.night import Night, open_night
 from lab.outcome import Status, StopNow
@@ -49,8 +51,13 @@ def overnight(settings: Settings, say: Say) -> Night:
         LabError: the lab could not go on. What was measured is in the ledger.
     """
     say(agent_line(settings))
-    agent = open_agent(settings)
     tag = settings.tag or new_tag(settings.runs, datetime.now().astimezone())
+    night: Night | None = None
+    agent = open_agent(
+        settings,
+        Inbox(settings.runs / tag),
+        lambda: night is not None and _wants_to_end(night) is not None,
+    )
     with open_night(settings, tag=tag, agent=agent.name, say=say) as opened:
         limits = Limits(
             deadline=time.monotonic() + settings.hours * 3600 if settings.hours else None,
@@ -71,7 +78,10 @@ def research(night: Night, agent: Agent, limits: Limits) -> None:
     try:
         while (why := _why_stop(night, limits, first)) is None:
             _refuse_a_full_disk(night)
-            pending = _next_proposal(night, agent)
+            try:
+                pending = _next_proposal(night, agent)
+            except NothingYet:
+                continue
             if not _wait_for_the_card(night):
                 why = night.interrupts.why_stop() or "the time is up and the GPU is still in use"
                 break
@@ -101,13 +111,14 @@ def _next_proposal(night: Night, agent: Agent) -> Pending:
     assert best is not None, "there is a best once the baseline was measured"
     night.screen.phase("proposing", experiment=number, title="")
     began = time.monotonic()
-    proposal = agent.propose(
+    train_py = campaign.workspace.read(best.commit)
+    proposal = submitted(Inbox(campaign.folder), train_py) or agent.propose(
         write_brief(
             ledger,
             noise=campaign.noise(),
             profile=campaign.facts.profile,
             program=night.program,
-            train_py=campaign.workspace.read(best.commit),
+            train_py=train_py,
             seconds_left=night.seconds_left(),
             folder_of=campaign.folder_of,
         )
@@ -138,12 +149,21 @@ def _why_stop(night: Night, limits: Limits, first: int) -> str | None:
         return why
     if open_candidate(records) is not None or night.campaign.pending() is not None:
         return None  # what was begun is finished before any limit ends the night
-    if limits.deadline is not None and time.monotonic() >= limits.deadline:
-        return "the time is up"
+    if why := _wants_to_end(night):
+        return why
     done = [r for r in records[first:] if r.kind == CANDIDATE and r.trial.status.says_something]
     baseline_known = len(night.campaign.ledger.baselines()) >= night.campaign.facts.noise_runs
     if limits.candidates is not None and len(done) >= limits.candidates and baseline_known:
         return f"{limits.candidates} experiments are done"
+    return None
+
+
+def _wants_to_end(night: Night) -> str | None:
+    """Why an agent should no longer be waited for; None to wait on."""
+    if why := night.interrupts.why_stop():
+        return why
+    if night.deadline is not None and time.monotonic() >= night.deadline:
+        return "the time is up"
     return None
 
 

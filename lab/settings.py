@@ -33,7 +33,7 @@ class Settings(BaseModel):
     )
 
     profile: Literal["auto", "gpu", "cpu", "smoke"] = "auto"
-    agent: Literal["auto", "offline", "scripted"] = "auto"
+    agent: Literal["auto", "offline", "scripted", "human"] = "auto"
     script: Path | None = None  # folder of replies of the scripted agent
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 42
     noise_runs: Annotated[int, Field(ge=2)] | None = None  # None takes the profile's own
