@@ -24,11 +24,12 @@ import hashlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -44,6 +45,7 @@ LOCK_FILE = "lock"
 FACTS_FILE = "campaign.json"
 LEDGER_FILE = "ledger.jsonl"
 SCHEMA = 2
+LOOK_S = 0.3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -286,7 +288,8 @@ def is_running(folder: Path) -> bool:
     """Whether a controller holds this campaign now."""
     try:
         with (folder / LOCK_FILE).open("rb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Shared: two who look at the same moment must not take each other for a controller.
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except FileNotFoundError:
         return False
     except BlockingIOError:
@@ -331,7 +334,7 @@ def _locked(folder: Path) -> Iterator[None]:
     """Hold the campaign. The kernel lets go when the process ends, however it ends."""
     with (folder / LOCK_FILE).open("ab") as lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(lock)
         except BlockingIOError as error:
             raise CampaignBusy(
                 f"another controller is working on the campaign {folder.name}.",
@@ -339,6 +342,20 @@ def _locked(folder: Path) -> Iterator[None]:
                 do="wait for it, stop it, or choose another TAG; nothing was changed.",
             ) from error
         yield
+
+
+def _lock(lock: BinaryIO) -> None:
+    """Take the lock; somebody who only looks (`is_running`) has it for microseconds, and is waited for."""
+    deadline = time.monotonic() + LOOK_S
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _compare(stored: Facts, now: Facts) -> None:

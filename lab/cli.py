@@ -29,7 +29,7 @@ Tag = Annotated[str | None, typer.Option(help="Name of the campaign; the same na
 Profile = Annotated[str | None, typer.Option(help="auto, gpu, cpu or smoke.")]
 Hours = Annotated[float | None, typer.Option(help="Start no experiment after this many hours.")]
 Experiments = Annotated[int | None, typer.Option(help="End after this many candidates.")]
-AgentName = Annotated[str | None, typer.Option(help="auto, offline or scripted.")]
+AgentName = Annotated[str | None, typer.Option(help="auto, offline, scripted or human.")]
 Script = Annotated[Path | None, typer.Option(help="Folder of replies of the scripted agent.")]
 Seed = Annotated[
     int | None, typer.Option(help="Every random choice of the campaign follows from it.")
@@ -148,6 +148,39 @@ def status(
         print(as_json(folder, running=is_running(folder)))
     else:
         Console().print(describe(folder, running=is_running(folder)))
+
+
+@app.command()
+def submit(
+    file: Annotated[Path, typer.Argument(help="A train.py.")],
+    title: Annotated[str, typer.Option(help="One line: what was changed.")],
+    hypothesis: Annotated[str, typer.Option(help="Why it should lower val_bpb.")] = "",
+    tag: Tag = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the result.")] = False,
+) -> None:
+    """Hand in a train.py to a campaign: it is run before the agent's next idea."""
+    from lab.mcp import submit_by_hand
+
+    submit_by_hand(
+        settings_of(tag=tag), file, title=title, hypothesis=hypothesis, wait=wait, say=say
+    )
+
+
+@app.command()
+def mcp(
+    tag: Tag = None,
+    http: Annotated[bool, typer.Option("--http", help="HTTP on loopback, not stdio.")] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8377,
+) -> None:
+    """Let a coding assistant drive a campaign over MCP, and touch nothing else."""
+    from lab.mcp import serve_mcp
+
+    # stdout is the protocol's.
+    serve_mcp(
+        settings_of(tag=tag),
+        port=port if http else None,
+        say=lambda line: print(f"lab: {line}", file=sys.stderr, flush=True),
+    )
 
 
 @app.command()

@@ -18,6 +18,7 @@ from datetime import datetime
 
 from lab.agents import Agent, NightEnds, NoMoreIdeas
 from lab.agents.asking import Surroundings
+from lab.agents.human import submitted
 from lab.agents.open import Workplace, choose_agent
 from lab.campaign import Campaign, Pending, new_tag
 from lab.contention import wait_until_free
@@ -25,6 +26,7 @@ from lab.errors import CampaignError, LabError
 from lab.experiment import conclude, run_experiment
 from lab.history import write_brief
 from lab.host import Say
+from lab.inbox import Inbox
 from lab.ledger import BASELINE, CANDIDATE, CONFIRM, Record, open_candidate
 from lab.lookahead import Errand, Lookahead
 from lab.night import Night, open_night
@@ -68,9 +70,12 @@ def overnight(settings: Settings, say: Say) -> Night:
 def _workplace(night: Night) -> Workplace:
     def stop() -> str | None:
         night.interrupts.check()
-        return night.interrupts.why_stop()
+        if why := night.interrupts.why_stop():
+            return why
+        return "the time is up" if night.seconds_left() == 0.0 else None
 
     return Workplace(
+        inbox=Inbox(night.campaign.folder),
         around=Surroundings(stop=stop, say=night.screen.say),
         transcripts=night.campaign.folder / "transcripts",
     )
@@ -127,6 +132,12 @@ def _next_proposal(night: Night, mind: Lookahead) -> Pending:
                 agent_s=0.0,
                 parent=decision.parent,
             )
+        )
+    best = ledger.best()
+    assert best is not None, "there is a best once the baseline was measured"
+    if handed_in := submitted(Inbox(campaign.folder), campaign.workspace.read(best.commit)):
+        return campaign.store_pending(
+            Pending(number, CANDIDATE, handed_in, repeats=None, agent_s=0.0)
         )
     night.screen.phase("proposing", experiment=number, title="")
     taken = mind.take(lambda on_best: _errand(night, None if on_best else decision))

@@ -34,9 +34,9 @@ class Settings(BaseModel):
     )
 
     profile: Literal["auto", "gpu", "cpu", "smoke"] = "auto"
-    agent: Literal["auto", "offline", "scripted", "anthropic", "openai", "gemini", "compatible"] = (
-        "auto"
-    )
+    agent: Literal[
+        "auto", "offline", "scripted", "human", "anthropic", "openai", "gemini", "compatible"
+    ] = "auto"
     script: Path | None = None  # folder of replies of the scripted agent
     # A model that researches: which one, how it is reached, and what it may cost in a campaign.
     model: str | None = None  # None takes the provider's current default

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from lab.agents import Agent
 from lab.agents.asking import Surroundings
+from lab.agents.human import HumanAgent
 from lab.agents.model import ModelAgent
 from lab.agents.offline import OfflineAgent
 from lab.agents.providers import Usage
@@ -18,6 +19,7 @@ from lab.agents.providers.open import KINDS, first_with_key, open_provider, read
 from lab.agents.providers.prices import PRICES, cost_usd, read_prices
 from lab.agents.scripted import ScriptedAgent
 from lab.agents.spending import Caps
+from lab.inbox import Inbox
 from lab.settings import Settings
 
 
@@ -26,6 +28,7 @@ class Workplace:
     """What an agent is given by the night that it works in."""
 
     around: Surroundings
+    inbox: Inbox
     transcripts: Path  # a folder
 
 
@@ -50,6 +53,12 @@ def choose_agent(settings: Settings) -> Chosen:
             name=scripted.name,
             line=f"agent: scripted, replies from {settings.script}",
             open=lambda _: scripted,
+        )
+    if settings.agent == "human":
+        return Chosen(
+            name=HumanAgent.name,
+            line="agent: human; it runs what `lab submit` and MCP clients hand in",
+            open=lambda work: HumanAgent(work.inbox, work.around.stop),
         )
     provider = first_with_key(settings.keys) if settings.agent == "auto" else settings.agent
     if provider in KINDS:

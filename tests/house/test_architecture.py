@@ -21,6 +21,7 @@ FLOW = [
     "engine",
     "prompt",
     "contract",
+    "inbox",
     "agents",
     "lines",
     "workspace",
@@ -43,6 +44,7 @@ FLOW = [
     "history",
     "campaign",
     "show",
+    "mcp",
     "interrupts",
     "recovery",
     "setup",
@@ -73,6 +75,11 @@ DOORS = {
     "scipy": {"lab/verdict.py"},
     "anthropic": {"lab/agents/providers/anthropic.py"},
     "openai": {"lab/agents/providers/openai.py", "lab/agents/providers/compatible.py"},
+    "mcp": {"lab/mcp/"},
+    "mcp_types": {"lab/mcp/"},
+    "starlette": {"lab/mcp/"},
+    "uvicorn": {"lab/mcp/"},
+    "anyio": {"lab/mcp/"},
 }
 VAGUE = {"utils", "util", "helpers", "common", "core", "manager", "misc", "tools"}
 

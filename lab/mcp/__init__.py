@@ -1,0 +1,79 @@
+"""Who is outside, a person or a coding assistant, drives a campaign from here and touches nothing else.
+
+    desk      what an outsider may read and hand in, without any protocol
+    shapes    the arguments and answers of the tools, as schemas
+    server    the tools and resources, as the Model Context Protocol has them
+    serve     the two transports: stdio, and HTTP on loopback behind a token
+
+All of it reads the campaign's folder and writes its inbox, so it can come and go without disturbing the night.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from lab.campaign import find_campaign
+from lab.errors import BadInput
+from lab.host import Say
+from lab.inbox import Refused, Submission
+from lab.mcp.desk import Desk
+from lab.settings import Settings
+
+LOOK_EVERY_S = 1.0
+
+
+def serve_mcp(settings: Settings, *, port: int | None, say: Say) -> None:
+    """Serve the campaign that TAG names, which may begin later, else the latest. Without a port on stdio.
+
+    Raises:
+        BadInput: there is no campaign and no TAG, or HTTP cannot start.
+    """
+    # Imported late: the SDK takes most of a second, which no other command should wait for.
+    from lab.mcp.serve import TOKEN_FILE, read_token, serve_http, serve_stdio
+    from lab.mcp.server import make_server
+
+    server = make_server(open_desk(settings))
+    if port is None:
+        serve_stdio(server)
+        return
+    token = read_token(settings.state)
+    say(f"the token is in {settings.state / TOKEN_FILE}: Authorization: Bearer <token>")
+    serve_http(server, port=port, token=token, say=say)
+
+
+def open_desk(settings: Settings) -> Desk:
+    """The desk of the campaign that TAG names, else of the latest."""
+    folder = (
+        settings.runs / settings.tag if settings.tag else find_campaign(settings.runs, settings.tag)
+    )
+    return Desk(folder=folder, program=settings.program)
+
+
+def submit_by_hand(
+    settings: Settings, file: Path, *, title: str, hypothesis: str, wait: bool, say: Say
+) -> None:
+    """Put a file in line, and with `wait` stay until its result is there.
+
+    Raises:
+        BadInput: it cannot be read or run; the reason says what to change.
+    """
+    desk = Desk(folder=find_campaign(settings.runs, settings.tag), program=settings.program)
+    try:
+        submission = Submission(
+            title=title,
+            hypothesis=hypothesis,
+            train_py=file.read_text(encoding="utf-8"),
+            author="human",
+        )
+        ticket = desk.put(submission)
+    except (OSError, UnicodeDecodeError, Refused) as error:
+        raise BadInput(
+            f"{file} was not submitted.", why=str(error), do="change it and submit again."
+        ) from error
+    say(f"ticket {ticket.ticket} of {desk.folder.name}: {ticket.words}")
+    while wait and not ticket.final:
+        time.sleep(LOOK_EVERY_S)
+        before, ticket = ticket.words, desk.ticket(ticket.ticket)
+        if ticket.words != before:
+            say(f"ticket {ticket.ticket}: {ticket.words}")
