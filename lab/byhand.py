@@ -112,6 +112,7 @@ def measure_noise(settings: Settings, file: Path, runs: int, say: Say) -> None:
         settings.model_copy(
             update={
                 "tag": tag,
+                "agent": "offline",  # nothing is proposed
                 "train_file": file,
                 "noise_runs": runs,
                 "experiments": 0,

@@ -40,8 +40,8 @@ class Nightly:
         for name, text in files.items():
             (folder / f"{name}.py").write_text(text)
 
-    def start(self, *options: str) -> subprocess.Popen[str]:
-        (self.place / "seed.py").write_text(HONEST)
+    def start(self, *options: str, seed: str = HONEST) -> subprocess.Popen[str]:
+        (self.place / "seed.py").write_text(seed)
         night = subprocess.Popen(
             [sys.executable, "-m", "lab", "overnight", *options],
             cwd=CHECKOUT,
@@ -70,8 +70,8 @@ class Nightly:
         output, _ = night.communicate(timeout=PATIENCE_S)
         return output
 
-    def run(self, *options: str) -> str:
-        night = self.start(*options)
+    def run(self, *options: str, seed: str = HONEST) -> str:
+        night = self.start(*options, seed=seed)
         output = self.finish(night)
         assert night.returncode == 0, output
         return output

@@ -18,8 +18,9 @@ from lab.campaign import Campaign, Pending, open_campaign
 from lab.experiment import _commit, _decide
 from lab.history import write_brief
 from lab.ledger import BASELINE, CANDIDATE
+from lab.lookahead import Errand, Lookahead
 from lab.night import Night
-from lab.overnight import _ask, _next_proposal
+from lab.overnight import _errand, _next_proposal
 from lab.prompt import Brief
 from lab.strategy import Decision
 from tests.unit.nights import make_kept, make_record, make_run, make_score
@@ -147,6 +148,7 @@ class Choosy:
     """An agent that has ideas for some files only."""
 
     name = "choosy"
+    thinks_ahead = False
 
     def __init__(self, *files: str) -> None:
         self.files = files
@@ -159,22 +161,26 @@ class Choosy:
         return Proposal(title="t", hypothesis="h", train_py=CHILD, agent=self.name)
 
 
-@pytest.mark.parametrize(
-    ("files", "asked", "number"), [((NEAR, BEST), [NEAR], 3), ((BEST,), [NEAR, BEST], 4)]
-)
+@pytest.mark.parametrize(("files", "asked"), [((NEAR, BEST), [NEAR]), ((BEST,), [NEAR, BEST])])
 def test_no_idea_for_another_parent_is_not_the_end_of_the_night(
-    campaign: Campaign, files: tuple[str, ...], asked: list[str], number: int
+    campaign: Campaign, files: tuple[str, ...], asked: list[str]
 ) -> None:
     """The agent may have a hundred ideas left for the best."""
-    night: Any = SimpleNamespace(campaign=campaign, program="", seconds_left=lambda: None)
-    agent = Choosy(*files)
+    night: Any = SimpleNamespace(
+        campaign=campaign, program="", contract="", prepare_py="", seconds_left=lambda: None
+    )
     near = campaign.ledger.records[2].commit
     decision = Decision(parent=near or "", parent_number=3, parent_bpb=1.9, why="near")
-    _, decided = _ask(cast(Night, night), agent, decision)
+
+    def errand(on_best: bool) -> Errand:
+        return _errand(cast("Night", night), None if on_best else decision)
+
+    agent = Choosy(*files)
+    taken = Lookahead(agent, campaign, depth=0).take(errand)
     assert agent.asked == asked
-    assert decided.parent_number == number
+    assert taken.parent == (near if NEAR in files else None)
     with pytest.raises(NoMoreIdeas):
-        _ask(cast(Night, night), Choosy(), decision)
+        Lookahead(Choosy(), campaign, depth=0).take(errand)
 
 
 def test_the_lab_takes_its_turn_when_that_is_due_and_the_agent_all_others(tmp_path: Path) -> None:
@@ -199,18 +205,21 @@ def test_the_lab_takes_its_turn_when_that_is_due_and_the_agent_all_others(tmp_pa
         night: Any = SimpleNamespace(
             campaign=campaign,
             program="",
+            contract="",
+            prepare_py="",
             seconds_left=lambda: None,
             settings=SimpleNamespace(strategy="greedy", ablate_every=3),
             screen=SimpleNamespace(phase=lambda *_, **__: None),
         )
         agent = Choosy("".join(lines))
-        pending = _next_proposal(night, agent)
-        assert (pending.proposal.agent, pending.parent) == ("choosy", parent)
+        mind = Lookahead(agent, campaign, depth=0)
+        pending = _next_proposal(night, mind)
+        assert (pending.proposal.agent, pending.parent) == ("choosy", None), "the best"
         campaign.ledger.append(
             make_record(pending.number, val_bpb=1.9, best_bpb=1.8, commit=parent)
         )
         asked = list(agent.asked)
-        pending = _next_proposal(night, agent)
+        pending = _next_proposal(night, mind)
         assert (pending.proposal.title, pending.parent) == ("without 3: Depth 2 to 3", parent)
         assert pending.proposal.train_py == "".join(lines).replace("x1 = 1", "x1 = 0")
         assert agent.asked == asked
