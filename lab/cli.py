@@ -29,7 +29,18 @@ Tag = Annotated[str | None, typer.Option(help="Name of the campaign; the same na
 Profile = Annotated[str | None, typer.Option(help="auto, gpu, cpu or smoke.")]
 Hours = Annotated[float | None, typer.Option(help="Start no experiment after this many hours.")]
 Experiments = Annotated[int | None, typer.Option(help="End after this many candidates.")]
-AgentName = Annotated[str | None, typer.Option(help="auto, offline, scripted or human.")]
+AgentName = Annotated[
+    str | None,
+    typer.Option(help="auto, anthropic, openai, gemini, compatible, offline, human or scripted."),
+]
+Model = Annotated[str | None, typer.Option(help="The provider's model; its default if not given.")]
+BaseUrl = Annotated[str | None, typer.Option(help="Of a server that speaks Chat Completions.")]
+KeyFile = Annotated[Path | None, typer.Option(help="A file of mode 600 that holds the key.")]
+Effort = Annotated[str | None, typer.Option(help="How hard the model thinks, in its own words.")]
+Usd = Annotated[float | None, typer.Option(help="What the model may cost in this campaign.")]
+Tokens = Annotated[int | None, typer.Option(help="What it may take, in tokens.")]
+LookAhead = Annotated[int | None, typer.Option(help="Ideas prepared while an experiment runs.")]
+Strategy = Annotated[str | None, typer.Option(help="greedy or tree.")]
 Script = Annotated[Path | None, typer.Option(help="Folder of replies of the scripted agent.")]
 Seed = Annotated[
     int | None, typer.Option(help="Every random choice of the campaign follows from it.")
@@ -58,6 +69,14 @@ def overnight(
     experiments: Experiments = None,
     profile: Profile = None,
     agent: AgentName = None,
+    model: Model = None,
+    base_url: BaseUrl = None,
+    key_file: KeyFile = None,
+    effort: Effort = None,
+    usd: Usd = None,
+    tokens: Tokens = None,
+    lookahead: LookAhead = None,
+    strategy: Strategy = None,
     script: Script = None,
     seed: Seed = None,
     noise_runs: NoiseRuns = None,
@@ -73,6 +92,14 @@ def overnight(
             experiments=experiments,
             profile=profile,
             agent=agent,
+            model=model,
+            base_url=base_url,
+            key_file=key_file,
+            effort=effort,
+            usd=usd,
+            tokens=tokens,
+            lookahead=lookahead,
+            strategy=strategy,
             script=script,
             seed=seed,
             noise_runs=noise_runs,

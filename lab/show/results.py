@@ -142,6 +142,9 @@ class Tally:
     )  # of the best over the baseline, on text that no decision has seen
     audited: int  # experiments whose claim was audited
     audit_share: float | None  # of the time of all experiments
+    idle_share: float | None  # of the time of proposals and experiments, in which nothing ran
+    cost_usd: float | None  # of the agent; None where nothing was paid, or nobody knows
+    agent_tokens: int | None
 
 
 def tally(records: Sequence[Record], prior: Noise | None = None) -> Tally:
@@ -155,6 +158,11 @@ def tally(records: Sequence[Record], prior: Noise | None = None) -> Tally:
     ]
     total_s = sum(r.trial.total_s for r in records)
     audit_s = sum(r.trial.audit_s or 0.0 for r in records)
+    waited_s = sum(r.agent_s for r in records)
+    # What was spoilt and run again was paid for once.
+    paid = [r for r in records if r.kind == CANDIDATE and r.repeats is None]
+    costs = [r.cost_usd for r in paid if r.cost_usd is not None]
+    tokens = [r.agent_tokens for r in paid if r.agent_tokens is not None]
     return Tally(
         tried=sum(r.kind == CANDIDATE and r.trial.status.says_something for r in records),
         kept=sum(r.verdict.keep for r in records),
@@ -165,6 +173,9 @@ def tally(records: Sequence[Record], prior: Noise | None = None) -> Tally:
         holdout_gain_bpb=_holdout_gain(records),
         audited=sum(r.trial.audit is not None for r in records),
         audit_share=audit_s / total_s if total_s else None,
+        idle_share=waited_s / (waited_s + total_s) if total_s else None,
+        cost_usd=sum(costs) if costs else None,
+        agent_tokens=sum(tokens) if tokens else None,
     )
 
 

@@ -26,7 +26,7 @@ from lab.show.results import (
     read_records,
     tally,
 )
-from lab.show.view import result_of, results_table
+from lab.show.view import cost_in_words, result_of, results_table
 from lab.verdict import sd_interval
 
 SHORT_DIGEST = 19  # "sha256:" and twelve digits
@@ -76,6 +76,9 @@ def as_json(folder: Path, *, running: bool) -> str:
         "holdout_gain_bpb": counted.holdout_gain_bpb,
         "audited": counted.audited,
         "audit_share": counted.audit_share,
+        "idle_share": counted.idle_share,
+        "cost_usd": counted.cost_usd,
+        "agent_tokens": counted.agent_tokens,
         "margin_bpb": counted.margin_bpb,
         "experiments": [_as_dict(record) for record in records],
     }
@@ -118,6 +121,8 @@ def _head(campaign: dict[str, Any], counted: Tally, *, running: bool) -> list[Te
         ("holdout", _holdout(counted)),
         ("noise", _noise(counted)),
         ("audits", _audits(counted)),
+        ("idle", _idle(counted)),
+        ("cost", cost_in_words(counted.cost_usd, counted.agent_tokens)),
         ("tried", f"{counted.tried}, {counted.kept} kept"),
     ):
         if value:
@@ -157,6 +162,11 @@ def _noise(counted: Tally) -> str:
     words = f"sd {counted.noise.sd_bpb:.4f}, {low:.4f} to {high:.4f} with 95 % confidence"
     margin = f"; the last gain had to exceed {counted.margin_bpb:.4f}" if counted.margin_bpb else ""
     return f"{words} ({counted.noise.df} degrees of freedom){margin}"
+
+
+def _idle(counted: Tally) -> str:
+    """The share of the night in which the device waited for the agent."""
+    return "" if counted.idle_share is None else f"{counted.idle_share:.1%} waiting for the agent"
 
 
 def _audits(counted: Tally) -> str:

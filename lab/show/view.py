@@ -61,6 +61,8 @@ class Standing:
     experiments_done: int = 0
     experiments_limit: int | None = None
     kept: int = 0
+    cost_usd: float | None = None
+    agent_tokens: int | None = None
     seconds_left: float | None = None  # None when the night has no time limit
     results: tuple[Result, ...] = ()  # oldest first; the last LAST_RESULTS are shown
 
@@ -113,6 +115,8 @@ def standing_of(
         experiments_done=counted.tried,
         experiments_limit=experiments_limit,
         kept=counted.kept,
+        cost_usd=counted.cost_usd,
+        agent_tokens=counted.agent_tokens,
         seconds_left=seconds_left,
         results=tuple(result_of(record) for record in records[-LAST_RESULTS:]),
     )
@@ -200,7 +204,15 @@ def _count(standing: Standing | None) -> str:
     if standing is None:
         return ""
     limit = f" of {standing.experiments_limit}" if standing.experiments_limit is not None else ""
-    return f"{standing.experiments_done}{limit} done, {standing.kept} kept"
+    cost = cost_in_words(standing.cost_usd, standing.agent_tokens)
+    done = f"{standing.experiments_done}{limit} done, {standing.kept} kept"
+    return f"{done}, {cost}" if cost else done
+
+
+def cost_in_words(usd: float | None, tokens: int | None) -> str:
+    """What the agent cost so far; empty where it is nothing that can be counted."""
+    words = [] if usd is None else [f"{usd:.2f} USD"]
+    return ", ".join([*words, *([] if tokens is None else [f"{rate(tokens)} tokens"])])
 
 
 def results_table(results: Sequence[Result], seconds: Sequence[float | None] = ()) -> Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -225,3 +226,23 @@ def test_a_title_cannot_draw(tmp_path: Path) -> None:
     shown = show(tmp_path)
     assert "[red]x[/red] [/]" in shown
     assert "\x1b" not in shown
+
+
+def test_what_the_agent_cost_and_how_long_it_was_waited_for_is_shown(tmp_path: Path) -> None:
+    """A night that is paid for by the hour and by the token is looked at by both."""
+    night = [make_record(n, kind="baseline", val_bpb=1.9) for n in (1, 2)]
+    night.append(
+        replace(make_record(3, val_bpb=1.95), cost_usd=1.25, agent_tokens=40_000, agent_s=26.0)
+    )
+    night.append(replace(make_record(4, val_bpb=1.95), cost_usd=1.25, repeats=3))
+    make_campaign(tmp_path, night)
+    facts = json.loads(as_json(tmp_path, running=False))
+    assert facts["cost_usd"] == 1.25, "what was run again was paid for once"
+    assert facts["agent_tokens"] == 40_000
+    waited = sum(r.agent_s for r in night)
+    assert facts["idle_share"] == pytest.approx(
+        waited / (waited + sum(r.trial.total_s for r in night))
+    )
+    shown = show(tmp_path)
+    assert "1.25 USD, 40.0 k tokens" in shown
+    assert "waiting for the agent" in shown
