@@ -10,14 +10,16 @@ from datetime import datetime
 from pathlib import Path
 
 from lab.agents import Proposal
-from lab.campaign import FACTS_FILE, Campaign, Pending, find_campaign
+from lab.campaign import Campaign, Pending
 from lab.errors import BadInput
 from lab.experiment import conclude, run_experiment
+from lab.facts import FACTS_FILE
 from lab.host import Say
 from lab.ledger import AUDIT, CANDIDATE, Record, scores_of
 from lab.night import open_night, read_text
 from lab.noise import store_noise
 from lab.overnight import overnight
+from lab.runs import find_campaign
 from lab.settings import Settings
 from lab.verdict import pool_noise, sd_interval
 

@@ -19,55 +19,27 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import hashlib
 import json
 import os
 import shutil
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from lab.agents import Proposal
-from lab.errors import BadInput, CampaignBusy, CampaignError
-from lab.fingerprint import Fingerprint
+from lab.errors import CampaignError
+from lab.facts import FACTS_FILE, Facts, compare, read_facts, to_json
 from lab.gate import CONFIG_FILE, WEIGHTS_FILE
 from lab.ledger import Ledger, Record, noise_of, open_candidate
-from lab.verdict import Noise, Rule
+from lab.runs import locked
+from lab.verdict import Noise
 from lab.workspace import Workspace
 
-LOCK_FILE = "lock"
-FACTS_FILE = "campaign.json"
 LEDGER_FILE = "ledger.jsonl"
-SCHEMA = 2
-LOOK_S = 0.3
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
-    """What every score of a campaign was measured with. The ledger's chain begins at its sha256."""
-
-    schema: int
-    tag: str
-    created_at: str  # UTC, ISO 8601
-    profile: str
-    agent: str
-    seed: int
-    noise_runs: int
-    rule: Rule
-    prior_noise: Noise | None  # measured on this host by `lab noise`; None when it never was
-    image_id: str
-    variant: str
-    kernels: str
-    harness_sha256: str
-    data_sha256: str  # of the data's manifest
-    train_sha256: str  # of the seed train.py
-    fingerprint: Fingerprint
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +68,6 @@ class Ahead:
 
 
 _AHEAD = TypeAdapter(Ahead)
-_FACTS = TypeAdapter(Facts)
 _PENDING = TypeAdapter(Pending)
 
 
@@ -263,7 +234,7 @@ def open_campaign(runs: Path, facts: Facts, *, seed_train_py: str) -> Iterator[C
     """
     folder = runs / facts.tag
     folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder):
+    with locked(folder):
         path = folder / FACTS_FILE
         if not path.exists():
             if (folder / LEDGER_FILE).exists():
@@ -272,136 +243,16 @@ def open_campaign(runs: Path, facts: Facts, *, seed_train_py: str) -> Iterator[C
                     why="without it nobody can say what its scores were measured with.",
                     do=f"restore {FACTS_FILE} from a copy, or start a new TAG; nothing was written.",
                 )
-            _write(path, _json(_to_json(facts)))
+            _write(path, _json(to_json(facts)))
         content = path.read_bytes()
-        stored = _read_facts(path, content)
-        _compare(stored, facts)
+        stored = read_facts(path, content)
+        compare(stored, facts)
         ledger = Ledger.open(folder / LEDGER_FILE, anchor=hashlib.sha256(content).hexdigest())
         workspace = Workspace.open(folder / "repo", tag=facts.tag, seed=seed_train_py)
         try:
             yield Campaign(folder, stored, ledger, workspace)
         finally:
             workspace.close()
-
-
-def is_running(folder: Path) -> bool:
-    """Whether a controller holds this campaign now."""
-    try:
-        with (folder / LOCK_FILE).open("rb") as lock:
-            # Shared: two who look at the same moment must not take each other for a controller.
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
-
-
-def new_tag(runs: Path, today: datetime) -> str:
-    """A tag that is not taken: nov23, nov23-2, ..."""
-    stem = today.strftime("%b%d").lower()
-    tag, count = stem, 1
-    while (runs / tag).exists():
-        count += 1
-        tag = f"{stem}-{count}"
-    return tag
-
-
-def find_campaign(runs: Path, tag: str | None) -> Path:
-    """The folder of a campaign: the one named, else the one that was written to last.
-
-    Raises:
-        BadInput: there is none.
-    """
-    if tag is not None and (runs / tag / FACTS_FILE).exists():
-        return runs / tag
-    found = sorted(
-        (path.parent for path in runs.glob(f"*/{FACTS_FILE}")),
-        key=lambda folder: max(f.stat().st_mtime for f in folder.iterdir()),
-    )
-    if tag is None and found:
-        return found[-1]
-    names = ", ".join(folder.name for folder in found) or "none yet"
-    raise BadInput(
-        f"there is no campaign {tag}." if tag else "there is no campaign yet.",
-        why=f"campaigns in {runs}: {names}.",
-        do="name one of them with TAG=, or start one with `make overnight`.",
-    )
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold the campaign. The kernel lets go when the process ends, however it ends."""
-    with (folder / LOCK_FILE).open("ab") as lock:
-        try:
-            _lock(lock)
-        except BlockingIOError as error:
-            raise CampaignBusy(
-                f"another controller is working on the campaign {folder.name}.",
-                why=f"it holds {folder / LOCK_FILE}.",
-                do="wait for it, stop it, or choose another TAG; nothing was changed.",
-            ) from error
-        yield
-
-
-def _lock(lock: BinaryIO) -> None:
-    """Take the lock; somebody who only looks (`is_running`) has it for microseconds, and is waited for."""
-    deadline = time.monotonic() + LOOK_S
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
-        else:
-            return
-
-
-def _compare(stored: Facts, now: Facts) -> None:
-    """Refuse to mix scores that do not compare."""
-    differences = [
-        f"{name} was {old}, now {new}"
-        for name, old, new in (
-            ("profile", stored.profile, now.profile),
-            ("image", stored.image_id[:19], now.image_id[:19]),
-            ("harness", stored.harness_sha256[:12], now.harness_sha256[:12]),
-            ("data", stored.data_sha256[:12], now.data_sha256[:12]),
-            ("hardware", stored.fingerprint.class_id, now.fingerprint.class_id),
-        )
-        if old != new
-    ]
-    if differences:
-        raise CampaignError(
-            f"the campaign {stored.tag} cannot be resumed here.",
-            why="its scores would not compare: " + "; ".join(differences) + ".",
-            do="start a new TAG, or restore what changed; nothing was written.",
-        )
-
-
-def _read_facts(path: Path, content: bytes) -> Facts:
-    try:
-        fields = json.loads(content)
-        if fields["schema"] != SCHEMA:
-            raise CampaignError(
-                f"the campaign in {path.parent} was made by another version of the lab.",
-                why=f"its facts have schema {fields['schema']}, this version writes {SCHEMA}.",
-                do="go on with the version that made it, or start a new TAG; nothing was written.",
-            )
-        fields["fingerprint"]["comparable"] = fields["fingerprint"].pop("class")
-        return _FACTS.validate_python(fields)
-    except (ValueError, KeyError, TypeError, AttributeError, ValidationError) as error:
-        raise CampaignError(
-            f"{path} was altered.",
-            why=str(error).splitlines()[0],
-            do="restore the file from a copy, or start a new TAG; nothing was written.",
-        ) from error
-
-
-def _to_json(facts: Facts) -> dict[str, Any]:
-    fields = dataclasses.asdict(facts)
-    fields["fingerprint"]["class"] = fields["fingerprint"].pop("comparable")
-    return fields
 
 
 def _as_unicode(proposal: Proposal) -> Proposal:

@@ -167,7 +167,7 @@ def status(
     json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """Show a campaign: the one named, else the latest."""
-    from lab.campaign import find_campaign, is_running
+    from lab.runs import find_campaign, is_running
     from lab.show.status import as_json, describe
 
     folder = find_campaign(settings_of().runs, tag)

@@ -69,14 +69,23 @@ class Lookahead:
 
         `running` is its title. `wanted` is how many more ideas this night can still use; None for any number.
         """
-        room = self._depth if wanted is None else min(self._depth, wanted)
+        if self.has_room(wanted):
+            self._thread = threading.Thread(
+                target=self._think,
+                args=(errand, running, self._room(wanted)),
+                name="agent",
+                daemon=True,
+            )
+            self._thread.start()
+
+    def has_room(self, wanted: int | None) -> bool:
+        """Whether the agent could prepare something now."""
         with self._changed:
-            if self._is_thinking() or self._failed or len(self._ready) >= room:
-                return
-        self._thread = threading.Thread(
-            target=self._think, args=(errand, running, room), name="agent", daemon=True
-        )
-        self._thread.start()
+            idle = not self._is_thinking() and self._failed is None
+            return idle and len(self._ready) < self._room(wanted)
+
+    def _room(self, wanted: int | None) -> int:
+        return self._depth if wanted is None else min(self._depth, wanted)
 
     def take(self, errand: Callable[[bool], Errand]) -> Taken:
         """The next idea; waits for it, or asks for it, where none is ready.

@@ -17,8 +17,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from lab.agents import Proposal
-from lab.campaign import SCHEMA, Campaign, Facts, Pending, open_campaign
+from lab.campaign import Campaign, Pending, open_campaign
 from lab.errors import BadInput
+from lab.facts import SCHEMA, Facts
 from lab.host import Say
 from lab.interrupts import Interrupts
 from lab.ledger import BASELINE

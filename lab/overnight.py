@@ -16,24 +16,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from lab.agenda import next_proposal, think_ahead
 from lab.agents import Agent, NightEnds, NoMoreIdeas
 from lab.agents.asking import Surroundings
-from lab.agents.human import submitted
 from lab.agents.open import Workplace, choose_agent
-from lab.campaign import Campaign, Pending, new_tag
+from lab.campaign import Campaign, Pending
 from lab.contention import wait_until_free
 from lab.errors import CampaignError, LabError
 from lab.experiment import conclude, run_experiment
-from lab.history import write_brief
 from lab.host import Say
 from lab.inbox import Inbox
-from lab.ledger import BASELINE, CANDIDATE, CONFIRM, Record, open_candidate
-from lab.lookahead import Errand, Lookahead
+from lab.ledger import BASELINE, CANDIDATE, Record, open_candidate
+from lab.lookahead import Lookahead
 from lab.night import Night, open_night
 from lab.outcome import Status, StopNow
 from lab.recovery import wait_for_engine
+from lab.runs import new_tag
 from lab.settings import Settings
-from lab.strategy import Decision, decide
 
 # Two in a row that say nothing of an idea, lost or contended, are bad luck; four are a broken or a crowded
 # host, and a night of them helps nobody.
@@ -92,11 +91,11 @@ def research(night: Night, agent: Agent, limits: Limits) -> None:
     try:
         while (why := _why_stop(night, limits, first)) is None:
             _refuse_a_full_disk(night)
-            pending = _next_proposal(night, mind)
+            pending = next_proposal(night, mind)
             if not _wait_for_the_card(night):
                 why = night.interrupts.why_stop() or "the time is up and the GPU is still in use"
                 break
-            _think_ahead(night, mind, pending, _wanted(night, limits, first, pending))
+            think_ahead(night, mind, pending, _wanted(night, limits, first, pending))
             _react(night, run_experiment(night, pending))
     except NoMoreIdeas:
         why = "the agent has no more ideas"
@@ -107,116 +106,6 @@ def research(night: Night, agent: Agent, limits: Limits) -> None:
     finally:
         conclude(night)
     _say_how_it_ended(night, why)
-
-
-def _next_proposal(night: Night, mind: Lookahead) -> Pending:
-    """What to run next: what was interrupted, what was lost, what is undecided, the baseline, or a new idea."""
-    campaign, ledger = night.campaign, night.campaign.ledger
-    number = len(ledger.records) + 1
-    if pending := campaign.pending():
-        return pending
-    if again := _spoilt(campaign):
-        return campaign.store_pending(again)
-    if candidate := open_candidate(ledger.records):
-        return campaign.store_pending(campaign.run_again(candidate, kind=CONFIRM))
-    if len(ledger.baselines()) < campaign.facts.noise_runs:
-        return campaign.store_pending(night.baseline(number))
-    decision = _decide(night, ablate_every=night.settings.ablate_every)
-    if decision.proposal is not None:  # the lab's own idea
-        return campaign.store_pending(
-            Pending(
-                number,
-                CANDIDATE,
-                decision.proposal,
-                repeats=None,
-                agent_s=0.0,
-                parent=decision.parent,
-            )
-        )
-    best = ledger.best()
-    assert best is not None, "there is a best once the baseline was measured"
-    if handed_in := submitted(Inbox(campaign.folder), campaign.workspace.read(best.commit)):
-        return campaign.store_pending(
-            Pending(number, CANDIDATE, handed_in, repeats=None, agent_s=0.0)
-        )
-    night.screen.phase("proposing", experiment=number, title="")
-    taken = mind.take(lambda on_best: _errand(night, None if on_best else decision))
-    pending = campaign.store_pending(
-        Pending(
-            number,
-            CANDIDATE,
-            taken.proposal,
-            repeats=None,
-            agent_s=taken.waited_s,
-            parent=taken.parent,
-        )
-    )
-    campaign.drop_ahead(taken.files)
-    return pending
-
-
-def _decide(night: Night, *, ablate_every: int) -> Decision:
-    """Where the next candidate starts from, or what the lab itself wants to try."""
-    campaign = night.campaign
-    return decide(
-        campaign.ledger.records,
-        strategy=night.settings.strategy,
-        ablate_every=ablate_every,
-        noise=campaign.noise(),
-        read=campaign.workspace.read,
-        merge=campaign.workspace.merge,
-    )
-
-
-def _think_ahead(night: Night, mind: Lookahead, pending: Pending, wanted: int | None) -> None:
-    """Let the agent prepare the next idea while this one runs."""
-    if night.campaign.ledger.best() is None:
-        return
-    decision = _decide(night, ablate_every=0)
-    if decision.proposal is None:
-        errand = _errand(night, decision)
-        mind.prepare(errand, running=pending.proposal.title, wanted=wanted)
-
-
-def _errand(night: Night, decision: Decision | None) -> Errand:
-    """What to ask the agent: for a change of the decision's parent, or of the best."""
-    campaign = night.campaign
-    best = campaign.ledger.best()
-    assert best is not None, "there is a best once the baseline was measured"
-    parent = decision.parent if decision else best.commit
-    waiting = [ahead.proposal for ahead in campaign.ahead()]
-    pending = campaign.pending()
-    if pending and pending.kind == CANDIDATE and pending.repeats is None:
-        waiting.append(pending.proposal)
-    brief = write_brief(
-        campaign.ledger,
-        noise=campaign.noise(),
-        profile=campaign.facts.profile,
-        program=night.program,
-        train_py=campaign.workspace.read(parent),
-        parent_number=decision.parent_number if decision else None,
-        seconds_left=night.seconds_left(),
-        folder_of=campaign.folder_of,
-        contract=night.contract,
-        prepare_py=night.prepare_py,
-        notebook=campaign.folder / "notebook.md",
-        waiting=waiting,
-    )
-    return Errand(brief=brief, parent=parent, on_best=parent == best.commit)
-
-
-def _spoilt(campaign: Campaign) -> Pending | None:
-    """The last experiment again, if it says nothing of its idea and deserves another try."""
-    records = campaign.ledger.records
-    if not records or records[-1].trial.status.says_something:
-        return None
-    last = records[-1]
-    again = campaign.pending_of(last.number)
-    before = records[last.repeats - 1] if last.repeats is not None else None
-    # What is lost twice in a row may be lost for the idea; that a neighbour came is never its fault.
-    if again is None or (before and last.trial.status is before.trial.status is Status.LOST):
-        return None
-    return replace(again, number=len(records) + 1, repeats=last.number, agent_s=0.0)
 
 
 def _why_stop(night: Night, limits: Limits, first: int) -> str | None:

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness.profiles import Profile
-from lab.campaign import is_running
 from lab.container import Engine
 from lab.engine import ensure_engine
 from lab.errors import BadInput, LabError
@@ -22,6 +21,7 @@ from lab.fingerprint import Fingerprint, Gpu, list_gpus, take_fingerprint
 from lab.host import Say
 from lab.image import Image, ensure_image
 from lab.preparation import is_prepared, prepare_data, verify_data
+from lab.runs import is_running
 from lab.settings import Settings, profile_of
 from lab.trial import Bench
 

@@ -13,11 +13,11 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from lab.campaign import find_campaign
 from lab.errors import BadInput
 from lab.host import Say
 from lab.inbox import Refused, Submission
 from lab.mcp.desk import Desk
+from lab.runs import find_campaign
 from lab.settings import Settings
 
 LOOK_EVERY_S = 1.0

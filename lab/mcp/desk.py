@@ -13,13 +13,13 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.campaign import is_running
 from lab.errors import CampaignError, LabError
 from lab.history import read_log_tail, write_brief
 from lab.inbox import Edit, Inbox, Refused, Submission, apply_edits
 from lab.ledger import BASELINE, Ledger, Record, best_of, open_candidate
 from lab.mcp import shapes
 from lab.prompt import Brief, Past
+from lab.runs import is_running
 from lab.settings import CHECKOUT
 from lab.show.results import (
     hardware_of,

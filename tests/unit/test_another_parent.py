@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import pytest
 
+from lab.agenda import _errand, next_proposal
 from lab.agents import NoMoreIdeas, Proposal
 from lab.agents.offline.memory import Memory, Outcome, facts_of
 from lab.campaign import Campaign, Pending, open_campaign
@@ -20,7 +21,6 @@ from lab.history import write_brief
 from lab.ledger import BASELINE, CANDIDATE
 from lab.lookahead import Errand, Lookahead
 from lab.night import Night
-from lab.overnight import _errand, _next_proposal
 from lab.prompt import Brief
 from lab.strategy import Decision
 from tests.unit.nights import make_kept, make_record, make_run, make_score
@@ -213,13 +213,13 @@ def test_the_lab_takes_its_turn_when_that_is_due_and_the_agent_all_others(tmp_pa
         )
         agent = Choosy("".join(lines))
         mind = Lookahead(agent, campaign, depth=0)
-        pending = _next_proposal(night, mind)
+        pending = next_proposal(night, mind)
         assert (pending.proposal.agent, pending.parent) == ("choosy", None), "the best"
         campaign.ledger.append(
             make_record(pending.number, val_bpb=1.9, best_bpb=1.8, commit=parent)
         )
         asked = list(agent.asked)
-        pending = _next_proposal(night, mind)
+        pending = next_proposal(night, mind)
         assert (pending.proposal.title, pending.parent) == ("without 3: Depth 2 to 3", parent)
         assert pending.proposal.train_py == "".join(lines).replace("x1 = 1", "x1 = 0")
         assert agent.asked == asked

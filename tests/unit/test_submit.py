@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from lab.agents.human import submitted
-from lab.campaign import LOCK_FILE, _locked, is_running
+from lab.campaign import _locked
 from lab.errors import BadInput, CampaignBusy
 from lab.inbox import Inbox
 from lab.mcp import submit_by_hand
+from lab.runs import LOCK_FILE, is_running
 from lab.settings import Settings
 from tests.unit.handed_in import BEST, SO_FAR, finish, make_campaign, start
 

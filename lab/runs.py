@@ -1,0 +1,97 @@
+"""The folder of all campaigns: which there are, which is meant, and who holds one.
+
+Owns    names, and the lock that one controller at a time has
+Takes   the runs folder
+Gives   a campaign's folder
+Never   reads or writes what is in it, but the lock
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import BinaryIO
+
+from lab.errors import BadInput, CampaignBusy
+from lab.facts import FACTS_FILE
+
+LOCK_FILE = "lock"
+LOOK_S = 0.3
+
+
+def is_running(folder: Path) -> bool:
+    """Whether a controller holds this campaign now."""
+    try:
+        with (folder / LOCK_FILE).open("rb") as lock:
+            # Shared: two who look at the same moment must not take each other for a controller.
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+def new_tag(runs: Path, today: datetime) -> str:
+    """A tag that is not taken: nov23, nov23-2, ..."""
+    stem = today.strftime("%b%d").lower()
+    tag, count = stem, 1
+    while (runs / tag).exists():
+        count += 1
+        tag = f"{stem}-{count}"
+    return tag
+
+
+def find_campaign(runs: Path, tag: str | None) -> Path:
+    """The folder of a campaign: the one named, else the one that was written to last.
+
+    Raises:
+        BadInput: there is none.
+    """
+    if tag is not None and (runs / tag / FACTS_FILE).exists():
+        return runs / tag
+    found = sorted(
+        (path.parent for path in runs.glob(f"*/{FACTS_FILE}")),
+        key=lambda folder: max(f.stat().st_mtime for f in folder.iterdir()),
+    )
+    if tag is None and found:
+        return found[-1]
+    names = ", ".join(folder.name for folder in found) or "none yet"
+    raise BadInput(
+        f"there is no campaign {tag}." if tag else "there is no campaign yet.",
+        why=f"campaigns in {runs}: {names}.",
+        do="name one of them with TAG=, or start one with `make overnight`.",
+    )
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the campaign. The kernel lets go when the process ends, however it ends."""
+    with (folder / LOCK_FILE).open("ab") as lock:
+        try:
+            _lock(lock)
+        except BlockingIOError as error:
+            raise CampaignBusy(
+                f"another controller is working on the campaign {folder.name}.",
+                why=f"it holds {folder / LOCK_FILE}.",
+                do="wait for it, stop it, or choose another TAG; nothing was changed.",
+            ) from error
+        yield
+
+
+def _lock(lock: BinaryIO) -> None:
+    """Take the lock; somebody who only looks (`is_running`) has it for microseconds, and is waited for."""
+    deadline = time.monotonic() + LOOK_S
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
