@@ -69,7 +69,7 @@ def write_system(brief: Brief, fence: Fence) -> str:
 
 def write_brief(brief: Brief, fence: Fence, detail: Detail, *, budget: str = "") -> str:
     """This proposal: the best file, every experiment, the noise, the notebook, and what is left."""
-    parts = [_section("The best train.py so far, where your draft begins", brief.train_py)]
+    parts = [_section(f"{_whose(brief)}, where your draft begins", brief.train_py)]
     parts.append(_section("Experiments", _table(brief, fence, detail)))
     newest = brief.history[-detail.closely :] if detail.closely else ()
     if newest:
@@ -78,8 +78,17 @@ def write_brief(brief: Brief, fence: Fence, detail: Detail, *, budget: str = "")
     notebook = brief.notebook[-detail.notebook_chars :] if detail.notebook_chars else ""
     if notebook.strip():
         parts.append(_section("Your notebook", fence.around("notes", notebook)))
+    if brief.ahead:
+        titles = "\n".join(one_line(title, 200) for title in brief.ahead)
+        parts.append(_section("Under way, not measured yet", fence.around("titles", titles)))
     parts.append(_section(f"Experiment {brief.number}", _standing(brief, budget)))
     return "\n\n".join(parts)
+
+
+def _whose(brief: Brief) -> str:
+    if brief.parent_number is None:
+        return "The best train.py so far"
+    return f"The train.py of experiment {brief.parent_number}, which is to be built on this time"
 
 
 def fit_brief(
@@ -158,7 +167,9 @@ def _standing(brief: Brief, budget: str) -> str:
     lines.append(f"The profile is `{brief.profile}`. {_time_left(brief.seconds_left)}")
     if budget:
         lines.append(budget)
-    lines.append(f"Propose experiment {brief.number} now.")
+    if brief.ahead:
+        lines.append("Propose something else than what is under way; it is run after that.")
+    lines.append(f"Propose experiment {brief.number + len(brief.ahead)} now.")
     return "\n".join(lines)
 
 

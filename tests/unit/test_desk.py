@@ -9,11 +9,11 @@ import pytest
 
 from lab.agents import Proposal
 from lab.agents.human import submitted
-from lab.campaign import _locked
 from lab.inbox import Edit, Inbox, Refused, Submission
 from lab.ledger import Record
 from lab.mcp.desk import Desk
 from lab.outcome import Status
+from lab.runs import locked
 from tests.faults.files import HONEST
 from tests.unit.handed_in import BEST, SO_FAR, finish, make_campaign, start, write_record
 from tests.unit.nights import make_record
@@ -48,7 +48,7 @@ def test_it_runs(desk: Desk) -> None:
     told = desk.ticket(1)
     assert (told.state, told.final, told.experiment) == ("running", False, NUMBER)
     assert told.words == f"experiment {NUMBER} is next"
-    with _locked(desk.folder):
+    with locked(desk.folder):
         assert desk.ticket(1).words == f"experiment {NUMBER} runs"
         assert desk.ticket(1).night_is_running
 

@@ -10,11 +10,10 @@ from pathlib import Path
 import pytest
 
 from lab.agents.human import submitted
-from lab.campaign import _locked
 from lab.errors import BadInput, CampaignBusy
 from lab.inbox import Inbox
 from lab.mcp import submit_by_hand
-from lab.runs import LOCK_FILE, is_running
+from lab.runs import LOCK_FILE, is_running, locked
 from lab.settings import Settings
 from tests.unit.handed_in import BEST, SO_FAR, finish, make_campaign, start
 
@@ -91,9 +90,9 @@ def test_who_looks_is_not_taken_for_a_controller(tmp_path: Path) -> None:
     with (folder / LOCK_FILE).open("ab") as another:
         fcntl.flock(another, fcntl.LOCK_SH)
         assert not is_running(folder)
-    with _locked(folder):
+    with locked(folder):
         assert is_running(folder)
-        with pytest.raises(CampaignBusy), _locked(folder):
+        with pytest.raises(CampaignBusy), locked(folder):
             pass
 
 
@@ -104,6 +103,6 @@ def test_who_looks_does_not_keep_a_night_from_starting(tmp_path: Path) -> None:
     fcntl.flock(looks, fcntl.LOCK_SH)
     leaves = threading.Timer(0.1, looks.close)
     leaves.start()
-    with _locked(folder):
+    with locked(folder):
         assert is_running(folder)
     leaves.join()
