@@ -232,14 +232,14 @@ class _Hearing:
         """Follow a claim until it is added up."""
         said = self._follow(phase, _Judgement)
         if said.score is None:
-            raise self._refusal(said.failure)
+            raise self._refusal(said.failure, "evaluation")
         return said.score
 
     def hear_audit(self) -> Audit:
         """Follow the blind pass until it is compared."""
         said = self._follow("audit", _Audited)
         if said.audit is None:
-            raise self._refusal(said.failure)
+            raise self._refusal(said.failure, "audit")
         return said.audit
 
     def _follow(self, phase: str, wanted: type[Said]) -> Said:
@@ -261,19 +261,19 @@ class _Hearing:
                 )
             if said is None and time.monotonic() - looked > LOOK_EVERY_S:
                 looked = time.monotonic()
-                self._still_there()
+                self._still_there(phase)
         raise ExperimentFailed(
             Status.TIMED_OUT, f"scoring took longer than {profile.evaluation_cap_s:.0f} s"
         )
 
-    def _still_there(self) -> None:
+    def _still_there(self, phase: str) -> None:
         """Raise when one of the two ended before the findings were in."""
         if not self.model.is_running():
             ended = self.model.finish()
             if ended.out_of_memory:
-                raise self._refusal("OUT_OF_MEMORY")
+                raise self._refusal("OUT_OF_MEMORY", phase)
             if self.judge.is_running() and ended.exit_code not in (0, 1):
-                raise self._refusal("MODEL_STOPPED")
+                raise self._refusal("MODEL_STOPPED", phase)
         if not self.judge.is_running() and self.judge.finish().exit_code != 0:
             last = self.judge.finish().log.decode("utf-8", "replace").strip().splitlines()[-1:]
             code = self.judge.finish().exit_code
@@ -281,14 +281,14 @@ class _Hearing:
                 Status.LOST, f"the judge ended with code {code}: {''.join(last)}"
             )
 
-    def _refusal(self, failure: str | None) -> ExperimentFailed:
+    def _refusal(self, failure: str | None, phase: str) -> ExperimentFailed:
         # A model that stopped in the middle may have been stopped by the kernel.
         if failure == "MODEL_STOPPED" and self.model.finish().out_of_memory:
             failure = "OUT_OF_MEMORY"
         if failure == "OUT_OF_MEMORY":
             return ExperimentFailed(Status.OUT_OF_MEMORY, "scoring needed more memory than allowed")
         reason = REASONS.get(failure or "", "the model container failed")
-        return ExperimentFailed(Status.INVALID, f"evaluation: {reason}")
+        return ExperimentFailed(Status.INVALID, f"{phase}: {reason}")
 
 
 @contextlib.contextmanager
