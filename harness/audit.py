@@ -38,7 +38,10 @@ from harness.wire import Kind
 # An A/A run sees a sample of what can differ; the tolerance is this much wider.
 SAFETY = 8.0
 # The same for the mean: rounding averages out, a cheat below the tolerance at every point would not.
+# It is also no further from zero than honest rounding of this size could bring it.
 MEAN_SHARE = 1 / 16
+MEAN_FLOOR_NATS = 1e-5
+MEAN_SDS = 6.0
 # What the power is stated for: a cheat on this share of the scored tokens.
 SMALL_CHEAT = 0.0005
 REDRAWS = 20
@@ -175,16 +178,16 @@ def audit(
     return Audit(
         points=len(every),
         mismatches=_beyond(every, tolerance),
-        mean_difference_nats=_finite(every.mean(dtype=np.float64)),
+        mean_difference_nats=max((_mean(some) for some in blind), key=abs),
         worst_difference_nats=_worst(every),
         order_rows=min(profile.order_rows, len(claims[0].rows)),
         order_mismatches=_beyond(again, tolerance),
         order_worst_nats=_worst(again),
         tolerance_nats=tolerance,
-        mean_tolerance_nats=MEAN_SHARE * tolerance,
+        mean_tolerance_nats=min(MEAN_SHARE * tolerance, MEAN_FLOOR_NATS + _mean_error(every)),
         calibrated=tolerance_nats is None,
         claimed_bpb=first.bpb,
-        blind_bpb=first.bpb + _finite(blind[0].mean(dtype=np.float64)) * per_byte,
+        blind_bpb=first.bpb + _mean(blind[0]) * per_byte,
         power=1 - (1 - SMALL_CHEAT) ** len(every),
     )
 
@@ -195,6 +198,15 @@ def _beyond(differences: Nats, tolerance: float) -> int:
 
 def _worst(differences: Nats) -> float:
     return _finite(np.abs(differences).max())
+
+
+def _mean(differences: Nats) -> float:
+    return _finite(differences.mean(dtype=np.float64))
+
+
+def _mean_error(differences: Nats) -> float:
+    spread = float(differences.std(dtype=np.float64)) / math.sqrt(len(differences))
+    return _finite(MEAN_SDS * spread)
 
 
 def _finite(value: float) -> float:

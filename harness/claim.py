@@ -23,6 +23,9 @@ from harness.wire import Kind, WireError
 # Cross-entropy is never negative; float32 may miss zero by this much.
 ROUNDING_NATS = 1e-4
 
+# No model that learned anything is so wrong; and a claim is a number that is shown, so it must not carry text.
+MOST_NATS = 1000.0
+
 # A score is kept as this many partial sums, so that a receiver adds it up again to the last digit.
 SHARDS = 16
 
@@ -98,7 +101,7 @@ def hear(model: socket.socket, rows: Tokens, batch_rows: int, progress: Progress
         return  (N, T)      float32, nats
 
     Raises:
-        Refused: the model failed, or what it said is not one finite loss, not negative, for every target.
+        Refused: the model failed, or what it said is not one loss from 0 to MOST_NATS for every target.
         WireError: it spoke something else or stopped in the middle.
     """
     count, row_len = rows.shape
@@ -111,6 +114,8 @@ def hear(model: socket.socket, rows: Tokens, batch_rows: int, progress: Progress
             raise Refused("LOSSES_NOT_FINITE")
         if float(nats.min()) < -ROUNDING_NATS:
             raise Refused("LOSSES_NEGATIVE")
+        if float(nats.max()) > MOST_NATS:
+            raise Refused("LOSSES_TOO_LARGE")
         losses[first : first + len(batch)] = nats
         progress(first + len(batch), count)
     if select.select([model], [], [], 0)[0] and model.recv(1, socket.MSG_PEEK):

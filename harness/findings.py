@@ -45,7 +45,7 @@ class Audit:
 
     points: int  # blind cuts compared
     mismatches: int  # of them, further off than the tolerance
-    mean_difference_nats: float  # positive: it claimed more than it can predict
+    mean_difference_nats: float  # of the split where it is largest; positive: it claimed too much
     worst_difference_nats: float  # in magnitude
     order_rows: int  # true rows scored again in another order, every token of them compared
     order_mismatches: int

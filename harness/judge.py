@@ -30,6 +30,10 @@ from harness.packing import rows_file
 from harness.profiles import PROFILES, Profile
 from harness.wire import Kind, WireError
 
+# How a model can fail to answer. A line that it hangs up on is its own doing: were it the judge's failure, the
+# run would count as lost and be drawn again.
+ENDINGS = (Refused, WireError, ConnectionError)
+
 
 class Judge:
     """One sitting: the data, and the line to the controller."""
@@ -45,7 +49,7 @@ class Judge:
         rows = np.load(self.data / f"{split}.npy", mmap_mode="r", allow_pickle=False)
         try:
             nats = hear(model, rows, self.profile.evaluation_batch_rows, self.progress)
-        except (Refused, WireError) as error:
+        except ENDINGS as error:
             self.say(Kind.JUDGEMENT, {"failure": _name(error), "score": None})
             return None
         byte_len = self.lengths("byte_lengths.npy", rows)
@@ -69,7 +73,7 @@ class Judge:
             findings = audit(
                 model, claims, donors, self.profile, plan.tolerance_nats, self.progress
             )
-        except (Refused, WireError) as error:
+        except ENDINGS as error:
             self.say(Kind.AUDITED, {"failure": _name(error), "audit": None})
         else:
             self.say(Kind.AUDITED, {"failure": None, "audit": dataclasses.asdict(findings)})
@@ -98,7 +102,7 @@ class Judge:
         with model:
             try:
                 await_ready(model)
-            except (Refused, WireError) as error:
+            except ENDINGS as error:
                 self.say(Kind.JUDGEMENT, {"failure": _name(error), "score": None})
                 return
             self.progress(0, 1)
@@ -113,7 +117,7 @@ class Judge:
             self.hear_blind(fresh, [claim for claim in claims if claim], plan)
 
 
-def _name(error: Refused | WireError) -> str:
+def _name(error: Exception) -> str:
     return str(error) if isinstance(error, Refused) else "MODEL_STOPPED"
 
 

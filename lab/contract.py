@@ -14,8 +14,8 @@ import ast
 import warnings
 from collections.abc import Iterable, Iterator
 
-# The seed is about 30 KB. Eight times that is still read by a person; more is weights or data in disguise.
-MAX_BYTES = 256 * 1024
+# The seed is about 30 KB. Twice that is still read by a person; more is weights or data in disguise.
+MAX_BYTES = 64 * 1024
 
 START = "harness.prepare.start"
 SAVE = "harness.prepare.save"

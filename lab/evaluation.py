@@ -53,6 +53,7 @@ REASONS = {
     "LOGITS_NOT_FINITE": "the model's logits are NaN or infinite",
     "LOSSES_NOT_FINITE": "the model's losses are not finite: NaN or infinite weights or logits",
     "LOSSES_NEGATIVE": "the model's losses are negative, which no probability gives",
+    "LOSSES_TOO_LARGE": "a loss is over 1,000 nats: the model diverged",
     "ANSWER_TOO_SHORT": "the model answered with fewer values than there are targets",
     "ANSWER_TOO_LONG": "the model answered with more values than there are targets",
     "MODEL_STOPPED": "the model container stopped in the middle",

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from harness.findings import Plan, Score
@@ -27,9 +27,13 @@ from lab.night import Night
 from lab.outcome import Status
 from lab.show.results import ending, name_of, write_results
 from lab.show.screen import Screen
-from lab.trial import Trial, reject, run_trial
+from lab.trial import Bench, Trial, reject, run_trial
 from lab.verdict import Change, Verdict, accept_baseline, refuse, screen, settle
 from lab.workspace import Candidate
+
+# Of the slowest baseline's time from container to score; a model that is worth its budget is not so much dearer.
+EVALUATION_TIMES = 3.0
+EVALUATION_SLACK_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,13 +170,34 @@ def _run(night: Night, pending: Pending) -> Trial:
         if campaign.restore_checkpoint(original.number, campaign.folder_of(pending.number)):
             sealed = original.trial.training
     return run_trial(
-        night.bench,
+        _bench(night),
         campaign.folder_of(pending.number),
         number=pending.number,
         seed=seed,
         watch=Follower(night.screen, night.interrupts, pending),
         doubt=lambda score, training: _doubt(campaign, pending, score, training),
         sealed=sealed,
+    )
+
+
+def _bench(night: Night) -> Bench:
+    """The bench, with as much time for the judging as the baseline's suggests.
+
+    What a model container computes before it answers is time that training did not pay for.
+    """
+    taken = [r.trial.evaluation_s for r in night.campaign.ledger.baselines()]
+    known = [seconds for seconds in taken if seconds is not None]
+    if not known:
+        return night.bench
+    profile = night.bench.profile
+    most = EVALUATION_TIMES * max(known) + EVALUATION_SLACK_S
+    return replace(
+        night.bench,
+        profile=replace(
+            profile,
+            load_cap_s=min(profile.load_cap_s, most),
+            evaluation_cap_s=min(profile.evaluation_cap_s, most),
+        ),
     )
 
 
@@ -200,6 +225,8 @@ def _decide(campaign: Campaign, pending: Pending, trial: Trial) -> Verdict:
     if pending.kind == AUDIT:
         return refuse(f"an audit of {pending.original}", best_bpb=None)
     verdict = _weigh(campaign, pending, trial.val_bpb, trial.training)
+    if verdict and (verdict.keep or verdict.confirm) and not (trial.audit and trial.audit.passed):
+        return refuse("its claim was not audited", best_bpb=verdict.best_bpb)
     return verdict or refuse("there is no baseline to compare it with", best_bpb=None)
 
 

@@ -23,6 +23,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from lab.errors import CampaignError
+from lab.outcome import Status
 from lab.trial import Trial
 from lab.verdict import Bar, Noise, Verdict, pool_noise
 
@@ -30,6 +31,7 @@ BASELINE = "baseline"  # the seed train.py
 CANDIDATE = "candidate"  # a proposal, for the first time
 CONFIRM = "confirm"  # a candidate that looked better, with a fresh seed: what is decided on
 AUDIT = "audit"  # somebody wants to know; nothing follows from it
+MOST_SDS = 5.0  # of the known noise: re-runs that lie further apart are a divergence, and no noise
 KINDS = (BASELINE, CANDIDATE, CONFIRM, AUDIT)
 
 
@@ -125,7 +127,19 @@ def noise_of(
             reruns = scores_of(reruns_of(records, record.number))
             reruns += [also[1]] if also and also[0] == record.number else []
             candidates.append(reruns)
-    return pool_noise([scores_of(baselines_of(records)), *candidates], prior)
+    baseline = scores_of(baselines_of(records))
+    usual = pool_noise([baseline], prior)
+    return pool_noise([baseline, *(runs for runs in candidates if _is_usual(runs, usual))], prior)
+
+
+def _is_usual(runs: Sequence[float], usual: Noise | None) -> bool:
+    """Whether these re-runs say anything of the noise.
+
+    One that diverged would hide every later gain, and runs that repeat to the last digit have fixed their seed.
+    """
+    if len(runs) < 2 or usual is None or usual.sd_bpb == 0.0:
+        return True
+    return 0.0 < statistics.stdev(runs) <= MOST_SDS * usual.sd_bpb
 
 
 def scores_of(records: Sequence[Record]) -> list[float]:
@@ -133,8 +147,16 @@ def scores_of(records: Sequence[Record]) -> list[float]:
 
 
 def open_candidate(records: Sequence[Record]) -> Record | None:
-    """The candidate that looked better and whose last re-run, if any, left it undecided."""
+    """The candidate that looked better and whose last re-run, if any, left it undecided.
+
+    One whose re-runs were lost twice in a row is not asked for again: a file that can make the lab lose its runs
+    could draw them until they are lucky.
+    """
+    lost = 0
     for record in reversed(records):
+        lost += record.kind == CONFIRM and record.trial.status is Status.LOST
+        if lost >= 2:
+            return None
         if record.kind == AUDIT or not record.trial.status.says_something:
             continue
         if not record.verdict.confirm:
@@ -203,7 +225,8 @@ class Ledger:
         """What this campaign's A/A run allows two honest containers to differ by; None before it."""
         for record in self.records:
             audit = record.trial.audit
-            if record.kind == BASELINE and audit and audit.calibrated and audit.passed:
+            measured = record.trial.status is Status.MEASURED
+            if record.kind == BASELINE and measured and audit and audit.calibrated and audit.passed:
                 return audit.tolerance_nats
         return None
 

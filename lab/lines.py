@@ -11,11 +11,15 @@ from __future__ import annotations
 import ast
 import warnings
 
+# Of a long constant, as many characters as a line of code may have.
+LINE_CHARS = 100
+
 
 def count_code_lines(source: str) -> int:
     """Lines of the code when every statement has a line of its own, and nothing else has one.
 
-    Comments, blank lines, docstrings, `pass`, joined statements and long lines change nothing. This is what
+    Comments, blank lines, docstrings, `pass`, joined statements and long lines change nothing; a string counts
+    one for each LINE_CHARS, or code could be packed into one. Else this is what
     `ast.unparse` would print, counted without printing it: unparsing recurses, and an expression of some
     hundred terms, which Python runs, would end it; its line breaks differ from one Python to the next.
 
@@ -28,12 +32,15 @@ def count_code_lines(source: str) -> int:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # an odd escape sequence is its author's business
         tree = ast.parse(source)
-    return sum(_lines(node) for node in ast.walk(tree))
+    alone = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}  # docstrings
+    return sum(_lines(node) for node in ast.walk(tree) if id(node) not in alone)
 
 
 def _lines(node: ast.AST) -> int:
     """The lines of this node alone: a simple statement, or the headers of a compound one."""
     match node:
+        case ast.Constant(value=str() | bytes() as text):
+            return len(text) // LINE_CHARS  # code that is packed into a string
         case ast.Pass() | ast.Expr(value=ast.Constant()):
             return 0
         case ast.Assign(targets=[ast.Tuple() | ast.List() as names], value=ast.Tuple() as values):

@@ -61,6 +61,10 @@ class Rule:
     memory_share: float = 0.1
 
 
+# What one change can earn by deleting: a file that is packed into a string must not buy a worse score.
+MOST_LINES_EARNED = 40
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bar:
     """What must be beaten: at first the baseline's runs, then the re-runs of what was kept last."""
@@ -107,7 +111,7 @@ class _Comparison:
 
     @property
     def price(self) -> float:
-        return self.rule.bpb_per_line * self.change.net_lines
+        return self.rule.bpb_per_line * max(self.change.net_lines, -MOST_LINES_EARNED)
 
     def margin(self, error: float, runs: int | None = None) -> float:
         """What noise alone exceeds with probability `error`, when both means are of few runs."""

@@ -28,7 +28,7 @@ from lab.errors import BadInput
 HOST = "127.0.0.1"
 PATH = "/mcp"
 TOKEN_FILE = "mcp.token"  # noqa: S105, the name of a file
-MOST_BODY_BYTES = 2 * 2**20  # a train.py of 256 KB takes at most six times that as JSON
+MOST_BODY_BYTES = 2 * 2**20  # a train.py takes at most six times that as JSON
 TOKEN_BYTES = 32
 
 

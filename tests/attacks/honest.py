@@ -65,14 +65,25 @@ def audit_once(
     profile: Profile = PROFILE,
     fresh: torch.nn.Module | None = None,
     tolerance_nats: float | None = None,
+    beside: Tokens | None = None,
 ) -> Audit:
-    """Claim with one server, audit with another; `fresh` is what the second one loads, if not the same."""
-    byte_len = lengths_of(rows)
+    """Claim with one server, audit with another.
+
+    `fresh` is what the second one loads, if not the same; `beside` are the rows of a second split.
+    """
+    claims = []
     with Serving(model, profile) as judge:
-        nats = hear(judge, rows, profile.evaluation_batch_rows, lambda *_: None)
-    claim = Claim(rows=rows, byte_len=byte_len, nats=nats, score=score(nats, byte_len, None))
+        for split in (rows, beside):
+            if split is not None:
+                byte_len = lengths_of(split)
+                nats = hear(judge, split, profile.evaluation_batch_rows, lambda *_: None)
+                claims.append(
+                    Claim(
+                        rows=split, byte_len=byte_len, nats=nats, score=score(nats, byte_len, None)
+                    )
+                )
     with Serving(fresh or model, profile) as judge:
-        return audit(judge, [claim], donors, profile, tolerance_nats, lambda *_: None)
+        return audit(judge, claims, donors, profile, tolerance_nats, lambda *_: None)
 
 
 class Serving:

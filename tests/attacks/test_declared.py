@@ -61,7 +61,7 @@ CLASSES = {
     "log floods and terminal escapes": {"log_flood"},
     "allocating all memory": {"eats_memory", "eats_memory_when_scored"},
     "wedging the device": {"wedges_evaluation"},
-    "an end instead of an answer": {"dies_when_scored"},
+    "an end instead of an answer": {"dies_when_scored", "hangs_up_when_unlucky"},
     "a fake vocabulary": {"fake_vocabulary"},
     "validation text carried out": {"carries_text_out"},
     "a lucky seed": {"seeds", "seeds_in_disguise"},

@@ -190,6 +190,23 @@ def test_a_hidden_cheat_below_the_tolerance_moves_the_mean() -> None:
     assert not found.passed
 
 
+def test_the_mean_of_one_split_is_not_hidden_in_that_of_another() -> None:
+    """Only validation decides, so an honest holdout must not water a lie on it down."""
+
+    class ShavesSome(Honest):
+        def forward(self, tokens: Tensor) -> Tensor:
+            later = F.one_hot(tokens.roll(-1, 1), VOCAB).float()
+            first = (tokens[:, 1] == ROWS[0, 1])[:, None, None]
+            return super().forward(tokens) + 5e-5 * later * first
+
+    rows = np.repeat(ROWS[:1], 32, axis=0)
+    model = ShavesSome()
+    split = audit_once(model, rows, DONORS, tolerance_nats=1e-4)
+    assert split.mismatches == 0 and not split.passed
+    both = audit_once(model, rows, DONORS, tolerance_nats=1e-4, beside=draw_rows(320, DRAW))
+    assert not both.passed
+
+
 def test_a_calibration_cannot_widen_the_tolerance_beyond_its_cap() -> None:
     """A hostile seed must not buy the whole campaign a blind eye."""
     found = audit_once(CountsCalls(), ROWS, DONORS, fresh=CountsCalls())

@@ -67,6 +67,7 @@ def test_every_target_has_one_loss() -> None:
         pytest.param(say(1.0, twice=True), "ANSWER_TOO_LONG", id="every-answer-twice"),
         pytest.param(say(-0.5), "LOSSES_NEGATIVE", id="negative"),
         pytest.param(say(math.nan), "LOSSES_NOT_FINITE", id="nan"),
+        pytest.param(say(3e38), "LOSSES_TOO_LARGE", id="a-number-that-carries-text"),
         pytest.param(say(math.inf), "LOSSES_NOT_FINITE", id="infinite"),
         pytest.param(
             lambda model, _: wire.send(model, Kind.FAILED, wire.FAILED.pack(5)),

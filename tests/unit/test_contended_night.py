@@ -6,11 +6,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from harness.profiles import PROFILES
 from lab import experiment, overnight
 from lab.agents import NoMoreIdeas, Proposal
 from lab.campaign import Campaign, open_campaign
@@ -87,7 +87,16 @@ def run_night(
     if free is not None:
         monkeypatch.setattr(overnight, "wait_until_free", lambda *_, **__: free.pop(0))
     agent = Ideas()
-    bench = SimpleNamespace(engine=Engine(), gpu_uuid=None, data=campaign.folder)
+    bench = Bench(
+        engine=cast("Any", Engine()),
+        image="sha256:1",
+        profile=PROFILES["smoke"],
+        campaign="nov23",
+        data=campaign.folder,
+        gpu_uuid=None,
+        cpus=None,
+        class_id="c",
+    )
     with (
         open_screen(campaign.folder / "events.jsonl") as screen,
         Interrupts(campaign.folder) as interrupts,

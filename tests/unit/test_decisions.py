@@ -223,7 +223,8 @@ def test_what_was_selected_or_run_once_adds_no_noise(lucky: float, discarded: fl
 @pytest.mark.parametrize("last", ["keep", "discard", "confirm"])
 def test_the_run_that_is_being_decided_counts_before_it_is_written_down(last: str) -> None:
     """The same question is asked before the audit and after it; two answers would be two rules."""
-    before, score = KEPT[:5], 1.8123
+    before = KEPT[:5]
+    score = (before[4].trial.val_bpb or 0.0) + 0.003
     after = [*before, run(6, last, score, of=4)]
     assert noise_of(before, PRIOR, also=(4, after[-1].trial.val_bpb or 0.0)) == noise_of(
         after, PRIOR
@@ -293,3 +294,28 @@ def weighed_again(record: Record, past: list[Record]) -> str:
         return screen(RULE, val_bpb=score, best=bar, noise=noise, change=change).sentence
     runs = [r.trial.val_bpb or 0.0 for r in reruns_of(past, record.original)]
     return settle(RULE, reruns=[*runs, score], best=bar, noise=noise, change=change).sentence
+
+
+def test_a_re_run_that_is_lost_twice_is_not_drawn_again() -> None:
+    """A file that can make the lab lose its runs could draw them until one is lucky."""
+    first = make_record(3, val_bpb=1.86, best_bpb=1.9)
+    assert first.verdict.confirm, "the control"
+    night = [*(make_record(n, kind="baseline", val_bpb=1.9) for n in (1, 2)), first]
+    lost = make_record(4, kind="confirm", original=3, status=Status.LOST)
+    assert open_candidate([*night, lost]) == first
+    assert open_candidate([*night, lost, replace(lost, number=5)]) is None
+
+
+def test_a_re_run_that_diverged_says_nothing_of_the_noise() -> None:
+    """One bad run must not hide every later gain, nor a fixed seed pretend that there is no noise."""
+    night = [make_record(n, kind="baseline", val_bpb=1.9 + n / 1000) for n in (1, 2, 3)]
+    usual = noise_of(night, None)
+    assert usual is not None
+    for scores, counts in (((1.86, 9.0), False), ((1.86, 1.86), False), ((1.86, 1.861), True)):
+        reruns = [
+            make_record(5 + n, kind="confirm", original=4, val_bpb=score, best_bpb=1.9)
+            for n, score in enumerate(scores)
+        ]
+        found = noise_of([*night, make_record(4, val_bpb=1.86, best_bpb=1.9), *reruns], None)
+        assert found is not None
+        assert (found != usual) is counts, scores

@@ -98,3 +98,12 @@ class _Plain(ast.NodeTransformer):
             )
             for name, value in pairs
         ]
+
+
+def test_code_that_is_packed_into_a_string_is_still_counted() -> None:
+    """Else the whole file could become one line, and a worse score would be kept for it."""
+    source = "x = 1\n" * 300
+    packed = f"exec({source!r})\n"
+    assert count_code_lines(source) == 300
+    assert count_code_lines(packed) >= len(source) // 100
+    assert count_code_lines(f'def f():\n    """{"long " * 200}"""\n    return 1\n') == 2

@@ -6,11 +6,11 @@ import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from harness.profiles import PROFILES
 from lab import experiment
 from lab.agents.asking import Surroundings
 from lab.agents.model import ModelAgent
@@ -62,7 +62,16 @@ def run_night(
 
     monkeypatch.setattr(experiment, "run_trial", run_trial)
     provider = RecordedModel([widen], forever=True)
-    bench = SimpleNamespace(engine=Engine(), gpu_uuid=None, data=campaign.folder)
+    bench = Bench(
+        engine=cast("Any", Engine()),
+        image="sha256:1",
+        profile=PROFILES["smoke"],
+        campaign="nov23",
+        data=campaign.folder,
+        gpu_uuid=None,
+        cpus=None,
+        class_id="c",
+    )
     with (
         open_screen(campaign.folder / "events.jsonl") as screen,
         Interrupts(campaign.folder) as interrupts,

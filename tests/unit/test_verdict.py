@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lab.verdict import (
+    MOST_LINES_EARNED,
     Bar,
     Change,
     Noise,
@@ -362,3 +363,13 @@ def test_the_interval_of_a_sd_is_chi_square() -> None:
     assert high == pytest.approx(0.001 * math.sqrt(2 / 0.050636), rel=1e-4)
     narrow = sd_interval(Noise(sd_bpb=0.001, df=50))
     assert low < narrow[0] < 0.001 < narrow[1] < high
+
+
+def test_a_deletion_earns_no_more_than_a_page_of_code() -> None:
+    """Three hundred lines in one string must not buy a score that is clearly worse."""
+    best = Bar(mean_bpb=1.0, runs=3, memory_bytes=None)
+    noise = Noise(sd_bpb=0.001, df=20)
+    change = Change(net_lines=-350, memory_bytes=None)
+    verdict = settle(Rule(), reruns=[1.01, 1.01, 1.01], best=best, noise=noise, change=change)
+    assert not verdict.keep
+    assert verdict.price_bpb == pytest.approx(-MOST_LINES_EARNED * Rule().bpb_per_line)
