@@ -25,13 +25,12 @@ from pydantic import TypeAdapter, ValidationError
 from lab.errors import CampaignError
 from lab.outcome import Status
 from lab.trial import Trial
-from lab.verdict import Bar, Noise, Verdict, pool_noise
+from lab.verdict import Bar, Noise, Verdict, noise_groups, pool_noise
 
 BASELINE = "baseline"  # the seed train.py
 CANDIDATE = "candidate"  # a proposal, for the first time
 CONFIRM = "confirm"  # a candidate that looked better, with a fresh seed: what is decided on
 AUDIT = "audit"  # somebody wants to know; nothing follows from it
-MOST_SDS = 5.0  # of the known noise: re-runs that lie further apart are a divergence, and no noise
 KINDS = (BASELINE, CANDIDATE, CONFIRM, AUDIT)
 
 
@@ -124,22 +123,11 @@ def noise_of(
     candidates = []
     for record in records:
         if record.kind == CANDIDATE and record.verdict.confirm:
-            reruns = scores_of(reruns_of(records, record.number))
-            reruns += [also[1]] if also and also[0] == record.number else []
-            candidates.append(reruns)
-    baseline = scores_of(baselines_of(records))
-    usual = pool_noise([baseline], prior)
-    return pool_noise([baseline, *(runs for runs in candidates if _is_usual(runs, usual))], prior)
-
-
-def _is_usual(runs: Sequence[float], usual: Noise | None) -> bool:
-    """Whether these re-runs say anything of the noise.
-
-    One that diverged would hide every later gain, and runs that repeat to the last digit have fixed their seed.
-    """
-    if len(runs) < 2 or usual is None or usual.sd_bpb == 0.0:
-        return True
-    return 0.0 < statistics.stdev(runs) <= MOST_SDS * usual.sd_bpb
+            runs = scores_of([record, *reruns_of(records, record.number)])
+            runs += [also[1]] if also and also[0] == record.number else []
+            candidates.append(runs)
+    groups = noise_groups(scores_of(baselines_of(records)), candidates, prior)
+    return pool_noise(groups, prior)
 
 
 def scores_of(records: Sequence[Record]) -> list[float]:

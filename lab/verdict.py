@@ -61,6 +61,8 @@ class Rule:
     memory_share: float = 0.1
 
 
+MOST_SDS = 5.0  # between runs of the same code
+
 # What one change can earn by deleting: a file that is packed into a string must not buy a worse score.
 MOST_LINES_EARNED = 40
 
@@ -180,15 +182,24 @@ def pool_noise(groups: Sequence[Sequence[float]], prior: Noise | None = None) ->
 
 
 def noise_groups(
-    baseline: Sequence[float], candidates: Sequence[Sequence[float]]
+    baseline: Sequence[float],
+    candidates: Sequence[Sequence[float]],
+    prior: Noise | None = None,
 ) -> list[Sequence[float]]:
-    """The groups for `pool_noise`, from all runs of each candidate that was run again, in the order they were made.
+    """The groups for `pool_noise`, from all runs of each candidate in the order they were made.
 
-    The candidate that is being settled is one of them. First runs stay out: each was selected for being low, so it
-    lies far from its re-runs. With them the sd came out 10 to 21 % too large in the benchmark's nights, and 1 to 5 %
-    too small without.
+    Re-runs that lie further apart than MOST_SDS of what is known without them are a divergence and no noise: one
+    would hide every later gain. Re-runs that agree to the last digit have fixed their own seed.
     """
-    return [baseline, *(runs[1:] for runs in candidates)]
+    usual = pool_noise([baseline], prior)
+    reruns = [runs[1:] for runs in candidates]
+    return [baseline, *(runs for runs in reruns if _is_usual(runs, usual))]
+
+
+def _is_usual(runs: Sequence[float], usual: Noise | None) -> bool:
+    if len(runs) < 2 or usual is None or usual.sd_bpb == 0.0:
+        return True
+    return 0.0 < statistics.stdev(runs) <= MOST_SDS * usual.sd_bpb
 
 
 def sd_interval(noise: Noise, confidence: float = 0.95) -> tuple[float, float]:
