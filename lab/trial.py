@@ -104,6 +104,8 @@ def run_trial(
         StopNow: the watch said so; no container is left.
     """
     began = time.monotonic()
+    # A killed controller leaves its sockets behind, and a judge that finds one cannot make its own.
+    shutil.rmtree(folder / "meet", ignore_errors=True)
     training = found = None
     status, reason = Status.MEASURED, ""
     with Lookout(bench.gpu_uuid, ours=bench.engine.made) as lookout:
