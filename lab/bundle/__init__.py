@@ -1,0 +1,31 @@
+"""A campaign as one file that a stranger can check on another machine.
+
+    checks      one line of a verification
+    layout      the names and limits of what a bundle holds
+    archive     one .tar.zst: written the same way every time, and read without trust
+    sealed      BagIt manifests, the in-toto statement, the signature
+    crate       RO-Crate metadata: what the files are, and which run made them
+    export      `lab bundle`: a campaign's folder into a bundle
+    unpacked    a bundle that passed level 0, as a folder
+    decisions   level 1: what the records say follows from the records
+    rescore     level 2: the shipped weights score what was claimed
+    verify      `lab verify`: all levels in order, and a verdict
+
+Layout, below one top folder that is named nightlab-<tag>:
+
+    bagit.txt bag-info.txt manifest-sha256.txt tagmanifest-sha256.txt
+    statement.json                in-toto statement with SLSA provenance
+    statement.json.sig            with --key
+    data/
+      ro-crate-metadata.json
+      campaign.json ledger.jsonl results.tsv results.parquet progress.png
+      program.md                  the brief that the campaign began with
+      repo.bundle                 git bundle: branch autoresearch/<tag>, refs/experiments/*
+      experiments/0007/           audit.json telemetry.parquet curve.parquet train.log, as far as there are
+      best/                       train.py config.json record.json; model.safetensors with --with-weights
+      recipe/                     images/ and harness/ of the checkout that built the image
+      image/                      OCI layout, with --with-image
+      transcripts/                with --with-transcripts
+
+Never   trusts a byte of what it reads, and writes nothing outside a scratch folder
+"""
