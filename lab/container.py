@@ -175,7 +175,8 @@ class Engine:
             ):
                 _remove(handle)
             for network in self.client.networks.list(filters={"label": label}):
-                with contextlib.suppress(docker.errors.NotFound):
+                # One that somebody else has joined stays, and is tried again at the next start.
+                with contextlib.suppress(docker.errors.APIError):
                     network.remove()
 
     @contextlib.contextmanager
