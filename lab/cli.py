@@ -31,8 +31,14 @@ Hours = Annotated[float | None, typer.Option(help="Start no experiment after thi
 Experiments = Annotated[int | None, typer.Option(help="End after this many candidates.")]
 AgentName = Annotated[
     str | None,
-    typer.Option(help="auto, anthropic, openai, gemini, compatible, offline, human or scripted."),
+    typer.Option(
+        help="auto, anthropic, openai, gemini, compatible, command, offline, human or scripted."
+    ),
 ]
+Command = Annotated[
+    str | None, typer.Option(help="Of AGENT=command: claude, codex, or any of the image.")
+]
+AgentImage = Annotated[str | None, typer.Option(help="The image that holds the command.")]
 Model = Annotated[str | None, typer.Option(help="The provider's model; its default if not given.")]
 BaseUrl = Annotated[str | None, typer.Option(help="Of a server that speaks Chat Completions.")]
 KeyFile = Annotated[Path | None, typer.Option(help="A file of mode 600 that holds the key.")]
@@ -69,6 +75,8 @@ def overnight(
     experiments: Experiments = None,
     profile: Profile = None,
     agent: AgentName = None,
+    command: Command = None,
+    agent_image: AgentImage = None,
     model: Model = None,
     base_url: BaseUrl = None,
     key_file: KeyFile = None,
@@ -92,6 +100,8 @@ def overnight(
             experiments=experiments,
             profile=profile,
             agent=agent,
+            command=command,
+            agent_image=agent_image,
             model=model,
             base_url=base_url,
             key_file=key_file,

@@ -39,6 +39,10 @@ LABEL_CAMPAIGN = "nightlab.campaign"
 LABEL_EXPERIMENT = "nightlab.experiment"
 LABEL_DEADLINE = "nightlab.deadline"  # Unix time after which nobody can still want it
 
+# What Compose, v1 and v2, puts on all that it makes.
+PROJECT_LABEL = "com.docker.compose.project"
+SERVICE_LABEL = "com.docker.compose.service"
+
 API_TIMEOUT_S = 60
 SILENCE_S = 3600  # tokenising half a billion tokens says nothing for minutes
 
@@ -149,6 +153,31 @@ class Engine:
                     _remove(handle)
                     removed.append(str(handle.name))
         return removed
+
+    def attach(self, project: str, service: str) -> Container | None:
+        """The container of a Compose service, running or not; None where there is none."""
+        with self.timed(f"find {service}"):
+            found = self.client.containers.list(
+                all=True,
+                filters={
+                    "label": [f"{PROJECT_LABEL}={project}", f"{SERVICE_LABEL}={service}"],
+                },
+                ignore_removed=True,
+            )
+        return Container(self, found[0], service) if found else None
+
+    def remove_project(self, project: str) -> None:
+        """Remove the containers and networks of a Compose project, whatever state they are in."""
+        with self.timed(f"remove {project}"):
+            label = f"{PROJECT_LABEL}={project}"
+            for handle in self.client.containers.list(
+                all=True, filters={"label": label}, ignore_removed=True
+            ):
+                _remove(handle)
+            for network in self.client.networks.list(filters={"label": label}):
+                # One that somebody else has joined stays, and is tried again at the next start.
+                with contextlib.suppress(docker.errors.APIError):
+                    network.remove()
 
     @contextlib.contextmanager
     def timed(self, what: str) -> Iterator[None]:

@@ -18,7 +18,7 @@ from enum import Enum
 from pathlib import Path
 
 from lab.errors import EngineError
-from lab.host import Host, Say, look_at_host
+from lab.host import PROGRAMS, Host, Say, look_at_host
 from lab.settings import Settings
 
 DEFAULT_SOCKET = Path("/var/run/docker.sock")
@@ -101,7 +101,7 @@ def ensure_engine(settings: Settings, say: Say, *, host: Host | None = None) -> 
         )
     host = host or look_at_host()
     _refuse_unless_allowed(settings, host)
-    if shutil.which("dockerd", path=_SERVER_PATH) is None:
+    if shutil.which("dockerd", path=PROGRAMS) is None:
         say("no container engine here: installing docker.io from the distribution and starting it")
         # Where the kernel has AppArmor, Docker starts no container without its parser.
         apparmor = ["apparmor"] if Path("/sys/module/apparmor").is_dir() else []
@@ -130,10 +130,6 @@ def stop_engine(settings: Settings, *, host: Host | None = None) -> bool:
         _kill(pid, signal.SIGKILL, host)
     _pid_file(settings).unlink(missing_ok=True)
     return True
-
-
-# cron, sudo and some shells leave the sbin folders out of PATH.
-_SERVER_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def _refuse_unless_allowed(settings: Settings, host: Host) -> None:
@@ -196,7 +192,7 @@ def _start_in_background(settings: Settings, host: Host, log: Path) -> None:
         "dockerd",
         str(log),
         str(pid_file),
-        _SERVER_PATH,
+        PROGRAMS,
     )
 
 

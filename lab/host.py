@@ -20,6 +20,9 @@ Say = Callable[[str], None]  # one line for the person who waits
 
 INSTALL_TIMEOUT_S = 900
 
+# cron, sudo and some shells leave the sbin folders out of PATH.
+PROGRAMS = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
 
 def run_quietly(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
     """Run a command to its end, its output captured, nothing inherited that it could hold open."""

@@ -175,6 +175,13 @@ class Inbox:
             return Place("unknown")
         return Place("refused", reason=str(reason))
 
+    def last(self) -> int:
+        """The highest ticket ever given; 0 before the first."""
+        try:
+            return int((self._folder / "last").read_bytes())
+        except (OSError, ValueError):
+            return 0
+
     def waiting(self) -> list[int]:
         """The tickets in line that no experiment has, oldest first."""
         waiting = self._waiting()

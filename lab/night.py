@@ -52,6 +52,12 @@ class Night:
     def seconds_left(self) -> float | None:
         return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
 
+    def why_end(self) -> str | None:
+        """Why nothing more should be proposed; None to go on."""
+        if why := self.interrupts.why_stop():
+            return why
+        return "the time is up" if self.seconds_left() == 0.0 else None
+
     def hardware(self) -> str:
         traits = self.campaign.facts.fingerprint.comparable
         return str(traits.get("gpu") or traits.get("cpu") or "")

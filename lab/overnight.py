@@ -26,6 +26,7 @@ from lab.errors import CampaignError, LabError
 from lab.experiment import conclude, run_experiment
 from lab.host import Say
 from lab.inbox import Inbox
+from lab.jail import jailed
 from lab.ledger import BASELINE, CANDIDATE, Record, open_candidate
 from lab.lookahead import Lookahead
 from lab.night import Night, open_night
@@ -62,16 +63,15 @@ def overnight(settings: Settings, say: Say) -> Night:
             candidates=settings.experiments,
         )
         night = replace(opened, deadline=limits.deadline, planned=_planned(opened.campaign, limits))
-        research(night, chosen.open(_workplace(night)), limits)
+        with jailed(night):
+            research(night, chosen.open(_workplace(night)), limits)
         return night
 
 
 def _workplace(night: Night) -> Workplace:
     def stop() -> str | None:
         night.interrupts.check()
-        if why := night.interrupts.why_stop():
-            return why
-        return "the time is up" if night.seconds_left() == 0.0 else None
+        return night.why_end()
 
     return Workplace(
         inbox=Inbox(night.campaign.folder),

@@ -35,9 +35,22 @@ class Settings(BaseModel):
 
     profile: Literal["auto", "gpu", "cpu", "smoke"] = "auto"
     agent: Literal[
-        "auto", "offline", "scripted", "human", "anthropic", "openai", "gemini", "compatible"
+        "auto",
+        "offline",
+        "scripted",
+        "human",
+        "command",
+        "anthropic",
+        "openai",
+        "gemini",
+        "compatible",
     ] = "auto"
     script: Path | None = None  # folder of replies of the scripted agent
+    # An assistant's CLI in a jail: `claude`, `codex`, or any command of the image.
+    command: str | None = None
+    agent_image: str | None = None  # None builds the one of compose/agent/assistants
+    # With nothing handed in for so long, the offline agent proposes, and a silent assistant is started again.
+    patience_s: Annotated[float, Field(gt=0)] = 600.0
     # A model that researches: which one, how it is reached, and what it may cost in a campaign.
     model: str | None = None  # None takes the provider's current default
     base_url: str | None = None  # of a server that speaks Chat Completions

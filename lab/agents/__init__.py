@@ -3,6 +3,7 @@
     offline    needs nothing: mutations of train.py from a seeded catalogue
     scripted   replays files, for tests and demonstrations
     model      a language model, by one of lab/agents/providers
+    command    waits for what a coding assistant in a jail submits
     human      waits for what a person or an MCP client submits
 
 An agent sees a Brief and gives a Proposal. It never runs anything and never sees a path of the host.

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from lab.agents import Agent
 from lab.agents.asking import Surroundings
+from lab.agents.command import COMMANDS, CommandAgent
 from lab.agents.human import HumanAgent
 from lab.agents.model import ModelAgent
 from lab.agents.offline import OfflineAgent
@@ -19,6 +20,7 @@ from lab.agents.providers.open import KINDS, first_with_key, open_provider, read
 from lab.agents.providers.prices import PRICES, cost_usd, read_prices
 from lab.agents.scripted import ScriptedAgent
 from lab.agents.spending import Caps
+from lab.errors import BadInput
 from lab.inbox import Inbox
 from lab.settings import Settings
 
@@ -60,6 +62,8 @@ def choose_agent(settings: Settings) -> Chosen:
             line="agent: human; it runs what `lab submit` and MCP clients hand in",
             open=lambda work: HumanAgent(work.inbox, work.around.stop),
         )
+    if settings.agent == "command":
+        return _choose_command(settings)
     provider = first_with_key(settings.keys) if settings.agent == "auto" else settings.agent
     if provider in KINDS:
         return _choose_model(settings, provider)
@@ -69,6 +73,29 @@ def choose_agent(settings: Settings) -> Chosen:
         name=offline.name,
         line=f"agent: offline ({why}), a seeded catalogue of mutations",
         open=lambda _: offline,
+    )
+
+
+def _choose_command(settings: Settings) -> Chosen:
+    if not settings.command:
+        raise BadInput(
+            "AGENT=command needs a COMMAND.",
+            do=f"COMMAND={' or '.join(COMMANDS)}, or any command of AGENT_IMAGE; README has an example.",
+        )
+    for name in ("usd", "tokens", "model", "effort", "key_file"):
+        if getattr(settings, name) is not None:
+            raise BadInput(
+                f"{name.upper()} cannot be kept with AGENT=command.",
+                why="the lab does not see what the assistant asks its model.",
+                do="use the command's own option for it, or a key with a limit; keys come from the environment.",
+            )
+    stand_in = OfflineAgent(seed=settings.seed)
+    return Chosen(
+        name="command",
+        line=f"agent: command, in a jail: {settings.command}",
+        open=lambda work: CommandAgent(
+            work.inbox, work.around, patience_s=settings.patience_s, stand_in=stand_in
+        ),
     )
 
 

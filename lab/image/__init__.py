@@ -20,11 +20,13 @@ from lab.image.build import ensure_image
 from lab.image.check import verify_image
 from lab.image.found import Image, Target, Variant, find_image
 from lab.image.pinning import pin_images
+from lab.image.registry import ensure_base_image
 
 __all__ = [
     "Image",
     "Target",
     "Variant",
+    "ensure_base_image",
     "ensure_image",
     "find_image",
     "pin_images",

@@ -3,14 +3,16 @@
     desk      what an outsider may read and hand in, without any protocol
     shapes    the arguments and answers of the tools, as schemas
     server    the tools and resources, as the Model Context Protocol has them
-    serve     the two transports: stdio, and HTTP on loopback behind a token
+    serve     the transports: stdio, HTTP on loopback behind a token, a unix socket for a jail
 
 All of it reads the campaign's folder and writes its inbox, so it can come and go without disturbing the night.
 """
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from lab.errors import BadInput
@@ -40,6 +42,16 @@ def serve_mcp(settings: Settings, *, port: int | None, say: Say) -> None:
     token = read_token(settings.state)
     say(f"the token is in {settings.state / TOKEN_FILE}: Authorization: Bearer <token>")
     serve_http(server, port=port, token=token, say=say)
+
+
+@contextlib.contextmanager
+def serve_jail(desk: Desk, folder: Path, *, alive: Callable[[], bool]) -> Iterator[None]:
+    """Serve a campaign on a unix socket in `folder`, for the gate of a jail, until the block ends."""
+    from lab.mcp.serve import serving
+    from lab.mcp.server import make_server
+
+    with serving(make_server(desk), folder, alive=alive):
+        yield
 
 
 def open_desk(settings: Settings) -> Desk:

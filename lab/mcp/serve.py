@@ -1,4 +1,4 @@
-"""The two ways to reach `lab mcp`: stdio, and HTTP on loopback behind a token.
+"""The ways to reach the lab over MCP: stdio, HTTP on loopback behind a token, and a unix socket for a jail.
 
 Owns    the token, and which request may come in
 Takes   a Server
@@ -8,11 +8,13 @@ Never   listens on another address than loopback, and never shows the token
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import os
 import secrets
 import socket
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import anyio
@@ -20,7 +22,9 @@ import uvicorn
 from mcp.server.lowlevel import Server
 from mcp.server.stdio import stdio_server
 from mcp.server.transport_security import TransportSecuritySettings
-from starlette.responses import PlainTextResponse
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lab.errors import BadInput
@@ -30,6 +34,9 @@ PATH = "/mcp"
 TOKEN_FILE = "mcp.token"  # noqa: S105, the name of a file
 MOST_BODY_BYTES = 2 * 2**20  # a train.py takes at most six times that as JSON
 TOKEN_BYTES = 32
+SOCKET = "mcp.sock"
+JAIL_HOST = "lab"  # what compose/agent/gate/nginx.conf calls us
+CLOSING_S = 5.0
 
 
 class TokenGate:
@@ -90,6 +97,53 @@ def serve_http(
             timeout_graceful_shutdown=2,  # a client that waits for a result does not hold up Ctrl-C
         )
         uvicorn.Server(config).run(sockets=[listener])
+
+
+@contextlib.contextmanager
+def serving(
+    server: Server[dict[str, object]], folder: Path, *, alive: Callable[[], bool]
+) -> Iterator[None]:
+    """Listen on the unix socket `folder`/mcp.sock, in a thread, until the block ends.
+
+    Who can open the socket needs no token: the folder is the one thing that the gate of a jail is given of the host.
+    GET /alive answers 204 while `alive` says so, else 403.
+    """
+    app = server.streamable_http_app(
+        streamable_http_path=PATH,
+        max_request_body_size=MOST_BODY_BYTES,
+        transport_security=TransportSecuritySettings(allowed_hosts=[JAIL_HOST], allowed_origins=[]),
+    )
+
+    async def answer(_: Request) -> Response:
+        return Response(status_code=204 if alive() else 403)
+
+    app.router.routes.append(Route("/alive", answer))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        _bind(listener, folder)
+        listener.listen()
+        config = uvicorn.Config(
+            app, log_level="warning", access_log=False, timeout_graceful_shutdown=1
+        )
+        running = uvicorn.Server(config)
+        thread = threading.Thread(
+            target=running.run, kwargs={"sockets": [listener]}, name="mcp", daemon=True
+        )
+        thread.start()
+        try:
+            yield
+        finally:
+            running.should_exit = True
+            thread.join(CLOSING_S)
+
+
+def _bind(listener: socket.socket, folder: Path) -> None:
+    """Bind to mcp.sock in a folder whose path may be longer than the 107 bytes that a socket's address holds."""
+    opened = os.open(folder, os.O_PATH | os.O_DIRECTORY)
+    try:
+        listener.bind(f"/proc/self/fd/{opened}/{SOCKET}")
+    finally:
+        os.close(opened)
+    (folder / SOCKET).chmod(0o666)  # the folder above decides who comes here
 
 
 def make_app(server: Server[dict[str, object]], *, port: int, token: str) -> ASGIApp:
