@@ -37,9 +37,7 @@ class Machine:
     def having(self, **facts: int | None) -> Machine:
         """The same machine, with these facts of its first card changed, or gone where they are None."""
         card, *others = self.cards
-        changed = {
-            name: value for name, value in (card.facts | facts).items() if value is not None
-        }
+        changed = {name: value for name, value in (card.facts | facts).items() if value is not None}
         return replace(self, cards=(replace(card, facts=changed), *others))
 
 

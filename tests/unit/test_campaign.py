@@ -13,7 +13,7 @@ from lab.agents import Proposal
 from lab.campaign import Pending, open_campaign
 from lab.errors import BadInput, CampaignBusy, CampaignError
 from lab.facts import SCHEMA, Facts
-from lab.fingerprint import Fingerprint
+from lab.fingerprint import Fingerprint, Subject
 from lab.ledger import noise_of
 from lab.runs import find_campaign, is_running, new_tag
 from lab.verdict import Noise, Rule
@@ -37,8 +37,21 @@ FACTS = Facts(
     data_sha256="3" * 64,
     train_sha256="4" * 64,
     fingerprint=Fingerprint(
-        class_id="5" * 16, comparable={"cpu": "EPYC", "cores": 2.0}, conditions={"kernel": "6"}
+        class_id="5" * 16,
+        comparable={"cpu": "EPYC", "cores": 2.0, "isa": None},
+        conditions={"kernel": "6"},
+        private={"hostname": "6" * 24},
+        missing={"isa": "the host does not say"},
     ),
+)
+SUBJECT = Subject(
+    profile="smoke",
+    image_id=FACTS.image_id,
+    kernels="none",
+    gpu_uuid=None,
+    cpus=None,
+    salt=b"s" * 32,
+    checkout=Path("/somewhere"),
 )
 PENDING = Pending(
     number=1,
@@ -84,7 +97,10 @@ def test_facts_are_those_of_the_first_start(tmp_path: Path) -> None:
         ({"data_sha256": "9" * 64}, "data"),
         ({"harness_sha256": "9" * 64}, "harness"),
         ({"profile": "cpu"}, "profile"),
-        ({"fingerprint": replace(FACTS.fingerprint, class_id="9" * 16)}, "hardware"),
+        (
+            {"fingerprint": replace(FACTS.fingerprint, comparable={"cpu": "Xeon", "cores": 4.0})},
+            "cores was 2, now 4; processor was EPYC, now Xeon",
+        ),
     ],
 )
 def test_scores_that_do_not_compare_are_not_mixed(

@@ -43,10 +43,6 @@ def a_gpu(*processes: int) -> Gpu:
         name="NVIDIA H100",
         memory_bytes=80 * 2**30,
         driver="580.95.05",
-        power_limit_w=None,
-        ecc=None,
-        mig=None,
-        compute_capability="9.0",
         processes=processes,
     )
 
