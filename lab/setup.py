@@ -19,7 +19,6 @@ from lab.container import Engine
 from lab.engine import ensure_engine
 from lab.errors import BadInput, LabError
 from lab.fingerprint import (
-    Facts,
     Gpu,
     Readings,
     Subject,
@@ -27,6 +26,7 @@ from lab.fingerprint import (
     held,
     known_escapes,
     list_gpus,
+    read_inside,
     read_salt,
     take_fingerprint,
     toolkit_version,
@@ -35,6 +35,7 @@ from lab.host import Say
 from lab.image import Image, ensure_image
 from lab.preparation import is_prepared, prepare_data, verify_data
 from lab.runs import is_running
+from lab.sandbox import device_spec
 from lab.settings import CHECKOUT, Settings, profile_of
 from lab.trial import Bench
 
@@ -70,17 +71,33 @@ def set_up(settings: Settings, *, campaign: str, say: Say) -> Iterator[Ready]:
         if not is_prepared(data):
             maker = ensure_image(engine, settings, variant, "data", say)
             data = prepare_data(engine, settings, profile, maker.id, say)
-        software, missing = _read_software(engine, gpu, say)
+        salt = read_salt(settings.state)
+        software = _read_software(engine, gpu, say)
+        spec = device_spec(
+            campaign=campaign,
+            image=image.id,
+            gpu_uuid=gpu.uuid if gpu else None,
+            cpus=settings.cpus,
+        )
+        inside = read_inside(
+            engine,
+            spec,
+            cache=settings.state / "devices",
+            driver=gpu.driver if gpu else None,
+            salt=salt,
+        )
+        if "torch" in inside.missing:
+            say(f"torch could not be asked what it computes on: {inside.missing['torch']}")
         subject = Subject(
             profile=profile.name,
             image_id=image.id,
             kernels=image.kernels,
             gpu_uuid=gpu.uuid if gpu else None,
             cpus=settings.cpus,
-            salt=read_salt(settings.state),
+            salt=salt,
             checkout=CHECKOUT,
-            software=software,
-            software_missing=missing,
+            software=software.facts | inside.facts,
+            software_missing=software.missing | inside.missing,
         )
         yield Ready(
             bench=Bench(
@@ -99,7 +116,7 @@ def set_up(settings: Settings, *, campaign: str, say: Say) -> Iterator[Ready]:
         )
 
 
-def _read_software(engine: Engine, gpu: Gpu | None, say: Say) -> tuple[Facts, dict[str, str]]:
+def _read_software(engine: Engine, gpu: Gpu | None, say: Say) -> Readings:
     """The programs between the host and a container, and why one is not known; a warning where one is known to leak."""
     readings = Readings()
     engine_version, *parts = engine.versions()
@@ -114,7 +131,7 @@ def _read_software(engine: Engine, gpu: Gpu | None, say: Say) -> tuple[Facts, di
                 f"the NVIDIA container toolkit {version} lets a container out onto the host "
                 f"({', '.join(escapes)}); renew it before you run code that you do not trust"
             )
-    return readings.facts, readings.missing
+    return readings
 
 
 def _version_of(name: str, parts: list[str]) -> str:

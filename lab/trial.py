@@ -149,6 +149,8 @@ def run_trial(
     # A neighbour explains whatever else there is: too little memory, too few steps, a score that is too high.
     if lookout.seen and status is not Status.LOST:
         status, reason = Status.CONTENDED, describe(lookout.seen)
+    if bench.gpu_uuid is not None:  # the engine's errors name the card
+        reason = reason.replace(bench.gpu_uuid, "the GPU")
     after = take_fingerprint(bench.subject)
     if changed := describe_differences(before.comparable, after.comparable):
         status, reason = Status.LOST, f"the hardware changed while it ran: {'; '.join(changed)}"

@@ -5,6 +5,7 @@
     board       what one GPU is, and how it is set
     machine     the processor, the kernel and the memory, asked through /proc and /sys
     toolkit     the NVIDIA container toolkit, and its versions with known escapes
+    inside      what torch says that it computes on, asked once in a container
     private     salted hashes of what would name a host or a card
     taking      all of it together: a Fingerprint, and in words what differs between two
 
@@ -15,6 +16,7 @@ Never   stops a night: a reading that cannot be taken is None, and says why
 """
 
 from lab.fingerprint.cards import Gpu, GpuProcess, held, list_gpus, watching
+from lab.fingerprint.inside import read_inside
 from lab.fingerprint.private import read_salt
 from lab.fingerprint.readings import Facts, Readings, Unreadable
 from lab.fingerprint.taking import (
@@ -37,6 +39,7 @@ __all__ = [
     "held",
     "known_escapes",
     "list_gpus",
+    "read_inside",
     "read_salt",
     "take_fingerprint",
     "toolkit_programs",

@@ -36,6 +36,7 @@ class Readings:
         except (OSError, ValueError) as error:
             reason = f"{type(error).__name__}: {getattr(error, 'strerror', None) or error}"
         self.facts[name] = value
+        self.missing.pop(name, None)
         if value is None:
             self.missing[name] = reason
 

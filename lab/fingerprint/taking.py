@@ -47,7 +47,9 @@ class Subject:
     cpus: float | None  # what a container gets; None is every core
     salt: bytes = field(repr=False)
     checkout: Path
-    software: Facts = field(default_factory=dict)  # engine, runc, toolkit: read once, at the set-up
+    software: Facts = field(
+        default_factory=dict
+    )  # engine, toolkit, torch: read once, at the set-up
     software_missing: dict[str, str] = field(default_factory=dict)
 
 
@@ -79,6 +81,8 @@ def take_fingerprint(subject: Subject) -> Fingerprint:
         hardware, state, private = read_processor(subject.cpus), Readings(), Readings()
     else:
         hardware, state, private = read_board(subject.gpu_uuid)
+    if hardware.facts.get("sm_count", 0) is None and conditions.get("torch_sm_count") is not None:
+        hardware.take("sm_count", lambda: conditions["torch_sm_count"])
     comparable |= hardware.facts
     conditions |= host.facts | state.facts
     for readings in (host, names, hardware, state, private):

@@ -117,6 +117,17 @@ def test_scores_that_do_not_compare_are_not_mixed(
     assert word in caught.value.why
 
 
+def test_a_reading_that_is_gone_today_does_not_stop_a_resume(tmp_path: Path) -> None:
+    """Nobody knows then, which is no other hardware; and the scores stay in the class that they began in."""
+    found = FACTS.fingerprint
+    with open_campaign(tmp_path, FACTS, seed_train_py=SEED):
+        pass
+    for comparable in (found.comparable | {"cores": None}, found.comparable | {"isa": "avx2"}):
+        now = replace(FACTS, fingerprint=replace(found, class_id="9" * 16, comparable=comparable))
+        with open_campaign(tmp_path, now, seed_train_py=SEED) as campaign:
+            assert campaign.facts.fingerprint == found
+
+
 @pytest.mark.parametrize("prior", [None, Noise(sd_bpb=0.1 + 0.2, df=9)])
 def test_the_rule_and_the_prior_survive_the_disk(tmp_path: Path, prior: Noise | None) -> None:
     """A resumed night must decide exactly as it did before, whatever the defaults are by then."""

@@ -21,6 +21,7 @@ import dataclasses, json, os, sys
 from pathlib import Path
 from types import SimpleNamespace
 from lab import trial
+from lab.errors import EngineError
 from lab.evaluation import Evaluation
 from lab.fingerprint import Subject, take_fingerprint
 from lab.ledger import _encode
@@ -46,6 +47,8 @@ def train(bench, folder, number, seed, watch):
     trained.append(number)
     if way in LATER:
         machine.unlink() if LATER[way] is None else LATER[way].write(machine)
+    if way == "engine":
+        raise EngineError("could not start it.", why=f"device error: {subject.gpu_uuid}: unknown device")
     if "crashes" in way:
         raise ExperimentFailed(Status.CRASHED, "exit code 1")
     return given.training
@@ -132,9 +135,11 @@ def test_what_is_no_other_class_leaves_the_score(nvml: Path, tmp_path: Path, way
         assert missing["driver"] == "NVML cannot be opened: Driver Not Loaded"
 
 
-def test_a_record_names_no_card(nvml: Path, tmp_path: Path) -> None:
-    """Records are published."""
-    _, _, written = run(nvml, tmp_path, "driver")
+@pytest.mark.parametrize("way", ["nothing", "driver", "engine"])
+def test_a_record_names_no_card(nvml: Path, tmp_path: Path, way: str) -> None:
+    """Records are published, and an engine that cannot hand a card over names it in its words."""
+    _, trial, written = run(nvml, tmp_path, way)
+    assert ("device error: the GPU" in trial["reason"]) is (way == "engine")
     card = H100_SXM.cards[0]
     for planted in (card.uuid, card.uuid[4:], card.texts["serial"], "anna"):
         assert planted not in written

@@ -74,13 +74,15 @@ Look = Callable[..., list[dict[str, Any]]]
 def look(nvml: Path, tmp_path: Path) -> Look:
     """Fingerprints of every GPU of a machine, or of those that are named."""
 
-    def look(machine: Machine | None, *uuids: str, library: Path = nvml) -> list[dict[str, Any]]:
+    def look(
+        machine: Machine | None, *uuids: str, library: Path = nvml, code: str = CODE
+    ) -> list[dict[str, Any]]:
         path = tmp_path / "machine"
         path.unlink(missing_ok=True)
         if machine is not None:
             machine.write(path)
         output = subprocess.check_output(
-            [sys.executable, "-c", CODE, *uuids], cwd=ROOT, env=environment(library, path)
+            [sys.executable, "-c", code, *uuids], cwd=ROOT, env=environment(library, path)
         )
         taken: list[dict[str, Any]] = json.loads(output)
         return taken
@@ -411,6 +413,20 @@ def test_both_versions_of_control_groups_are_known(tmp_path: Path) -> None:
     assert cgroup_version(tmp_path) == 1
     (tmp_path / "fs/cgroup/cgroup.controllers").touch()
     assert cgroup_version(tmp_path) == 2
+
+
+def test_torch_counts_the_multiprocessors_that_the_driver_does_not(look: Look) -> None:
+    """A generation that is newer than this code still has its class."""
+    future = H100_SXM.having(compute_major=19)
+    (taken,) = look(future)
+    assert taken["comparable"]["sm_count"] is None
+    assert "not known here" in taken["missing"]["sm_count"]
+    code = CODE.replace("salt=", "software={'torch_sm_count': 132}, salt=")
+    (taken,) = look(future, code=code)
+    assert taken["comparable"]["sm_count"] == 132
+    assert "sm_count" not in taken["missing"]
+    (taken,) = look(H100_SXM, code=code.replace("132", "7"))
+    assert taken["comparable"]["sm_count"] == 132  # where the driver counts, nobody else is asked
 
 
 def test_equal_readings_have_one_id_whatever_their_order() -> None:
