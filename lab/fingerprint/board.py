@@ -8,6 +8,9 @@ Never   guesses: a form factor or a count that cannot be told is missing
 
 from __future__ import annotations
 
+import queue
+import threading
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from lab.fingerprint.cards import ask, ask_or_none, find, opened
 from lab.fingerprint.readings import Readings, Unreadable, Value
 
 SYS = Path("/sys")
+PATIENCE_S = 10.0  # for all of it; a driver that takes longer hangs
 
 CLASS = (
     "gpu form_factor pci_device pci_subsystem compute_capability sm_count gpu_memory_gib memory_bus_bits "
@@ -50,24 +54,51 @@ VIRTUALIZATION = {0: "none", 1: "passthrough", 2: "vgpu", 3: "host_vgpu", 4: "ho
 COMPUTE_MODES = {0: "default", 1: "exclusive_thread", 2: "prohibited", 3: "exclusive_process"}
 
 
-def read_board(gpu_uuid: str) -> tuple[Readings, Readings, Readings]:
+@dataclass(frozen=True, slots=True)
+class Board:
+    """Everything that is read of one GPU."""
+
+    comparable: Readings = field(default_factory=Readings)
+    conditions: Readings = field(default_factory=Readings)
+    private: Readings = field(default_factory=Readings)
+
+
+def read_board(gpu_uuid: str) -> Board:
     """The class, the conditions and the private names of one GPU; costs some milliseconds."""
-    comparable, conditions, private = Readings(), Readings(), Readings()
+    answers: queue.SimpleQueue[Board | Exception] = queue.SimpleQueue()
+
+    def read() -> None:
+        try:
+            answers.put(_read(gpu_uuid))
+        except Exception as error:  # noqa: BLE001 (whatever it is, the caller raises it)
+            answers.put(error)
+
+    # A daemon: a driver that lost its card can take minutes for an answer, and a night does not wait for it.
+    threading.Thread(target=read, name="fingerprint", daemon=True).start()
     try:
-        with opened():
-            handle, card = find(gpu_uuid)
-            _take_class(comparable, handle, card)
-            _take_conditions(conditions, handle, card)
-            private.take("gpu_uuid", lambda: gpu_uuid)
-            private.take("gpu_serial", lambda: str(ask(pynvml.nvmlDeviceGetSerial, card)))
-    except Unreadable as error:
-        for readings, names in (
-            (comparable, CLASS),
-            (conditions, CONDITIONS),
-            (private, PRIVATE),
-        ):
-            readings.give_up(tuple(names.split()), str(error))
-    return comparable, conditions, private
+        answer = answers.get(timeout=PATIENCE_S)
+    except queue.Empty:
+        answer = Unreadable(f"the driver gave no answer within {PATIENCE_S:g} s")
+    if isinstance(answer, Unreadable):
+        board = Board()
+        board.comparable.give_up(tuple(CLASS.split()), str(answer))
+        board.conditions.give_up(tuple(CONDITIONS.split()), str(answer))
+        board.private.give_up(tuple(PRIVATE.split()), str(answer))
+        return board
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+def _read(gpu_uuid: str) -> Board:
+    board = Board()
+    with opened():
+        handle, card = find(gpu_uuid)
+        _take_class(board.comparable, handle, card)
+        _take_conditions(board.conditions, handle, card)
+        board.private.take("gpu_uuid", lambda: gpu_uuid)
+        board.private.take("gpu_serial", lambda: str(ask(pynvml.nvmlDeviceGetSerial, card)))
+    return board
 
 
 def _take_class(readings: Readings, handle: Any, card: Any) -> None:

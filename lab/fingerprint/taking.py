@@ -14,7 +14,7 @@ import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lab.fingerprint.board import read_board
+from lab.fingerprint.board import Board, read_board
 from lab.fingerprint.machine import read_host, read_processor
 from lab.fingerprint.private import hash_private
 from lab.fingerprint.readings import Facts, Readings, Value
@@ -77,15 +77,13 @@ def take_fingerprint(subject: Subject) -> Fingerprint:
     names.take("hostname", socket.gethostname)
     names.take("checkout", lambda: str(subject.checkout))
     host = read_host()
-    if subject.gpu_uuid is None:
-        hardware, state, private = read_processor(subject.cpus), Readings(), Readings()
-    else:
-        hardware, state, private = read_board(subject.gpu_uuid)
+    board = read_board(subject.gpu_uuid) if subject.gpu_uuid is not None else Board()
+    hardware = board.comparable if subject.gpu_uuid is not None else read_processor(subject.cpus)
     if hardware.facts.get("sm_count", 0) is None and conditions.get("torch_sm_count") is not None:
         hardware.take("sm_count", lambda: conditions["torch_sm_count"])
     comparable |= hardware.facts
-    conditions |= host.facts | state.facts
-    for readings in (host, names, hardware, state, private):
+    conditions |= host.facts | board.conditions.facts
+    for readings in (host, names, hardware, board.conditions, board.private):
         missing |= readings.missing
     return Fingerprint(
         class_id=class_id_of(comparable),
@@ -93,7 +91,7 @@ def take_fingerprint(subject: Subject) -> Fingerprint:
         conditions=conditions,
         private={
             name: hash_private(subject.salt, name, str(value))
-            for name, value in (names.facts | private.facts).items()
+            for name, value in (names.facts | board.private.facts).items()
             if value is not None
         },
         missing=missing,

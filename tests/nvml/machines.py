@@ -23,6 +23,7 @@ class Machine:
     processes: tuple[Process, ...] = ()
     driver: str = "580.65.06"
     fail: tuple[tuple[str, int], ...] = ()  # entry points that fail, and how
+    delay_ms: tuple[tuple[str, int], ...] = ()  # entry points that take their time
 
     def write(self, path: Path) -> None:
         """Be this machine from now on."""
@@ -32,6 +33,7 @@ class Machine:
             processes=self.processes,
             driver=self.driver,
             fail=dict(self.fail),
+            delay_ms=dict(self.delay_ms),
         )
 
     def having(self, **facts: int | None) -> Machine:

@@ -231,6 +231,20 @@ def test_a_card_that_is_lost_gives_no_reading_and_no_traceback(look: Look) -> No
         assert taken["conditions"]["kernel"]
 
 
+def test_a_driver_that_hangs_does_not_hold_the_night(look: Look) -> None:
+    """A driver that lost its card can take minutes for each answer, and there are forty questions."""
+    slow = dataclasses.replace(H100_SXM, delay_ms=(("nvmlDeviceGetEccMode", 60_000),))
+    code = CODE.replace(
+        "taken = [", "import lab.fingerprint.board as b; b.PATIENCE_S = 0.3\ntaken = ["
+    )
+    began = time.monotonic()
+    (taken,) = look(slow, H100_SXM.cards[0].uuid, code=code)
+    assert time.monotonic() - began < 20
+    assert taken["missing"]["ecc"] == "the driver gave no answer within 0.3 s"
+    assert taken["comparable"]["gpu"] is None
+    assert taken["conditions"]["kernel"]
+
+
 def test_a_lost_card_does_not_hide_the_others(look: Look) -> None:
     """A host with eight cards must not become a host with none."""
     silent = dataclasses.replace(H100_SXM.cards[0], name="")  # the driver gives no name for it
