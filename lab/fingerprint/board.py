@@ -50,6 +50,9 @@ CORES_PER_SM = {
     (12, 0): 128,
     (12, 1): 128,
 }
+# Modules whose name does not say so, by the public list of PCI ids: H100 and H200.
+SXM_DEVICES = {0x2330, 0x2335, 0x2336}
+
 VIRTUALIZATION = {0: "none", 1: "passthrough", 2: "vgpu", 3: "host_vgpu", 4: "host_vsga"}
 COMPUTE_MODES = {0: "default", 1: "exclusive_thread", 2: "prohibited", 3: "exclusive_process"}
 
@@ -150,16 +153,16 @@ def _take_conditions(readings: Readings, handle: Any, card: Any) -> None:
 
 
 def _form_factor(card: Any) -> str:
-    """How a card sits in its host: by its name, else by its place on a baseboard, which only modules have."""
+    """How a card sits in its host: by its name, else by its PCI id. NVML's module id is 1 for plain cards too."""
     name = str(ask(pynvml.nvmlDeviceGetName, card)).upper()
     for word in ("SXM", "PCIE", "NVL", "MXM"):
         if word in name:
             return word.lower()
     if "GEFORCE" in name:
         return "mobile" if "LAPTOP" in name or "MAX-Q" in name else "pcie"
-    if ask_or_none(pynvml.nvmlDeviceGetModuleId, card):
+    if ask(pynvml.nvmlDeviceGetPciInfo, card).pciDeviceId >> 16 in SXM_DEVICES:
         return "sxm"
-    raise Unreadable("neither the name nor the driver tells it")
+    raise Unreadable("neither its name nor its PCI id tells")
 
 
 def _capability(card: Any) -> tuple[int, int]:

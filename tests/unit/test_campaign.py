@@ -99,7 +99,7 @@ def test_facts_are_those_of_the_first_start(tmp_path: Path) -> None:
         ({"profile": "cpu"}, "profile"),
         (
             {"fingerprint": replace(FACTS.fingerprint, comparable={"cpu": "Xeon", "cores": 4.0})},
-            "cores was 2, now 4; processor was EPYC, now Xeon",
+            "number of cores was 2, now 4; processor was EPYC, now Xeon",
         ),
     ],
 )

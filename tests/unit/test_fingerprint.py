@@ -184,7 +184,9 @@ def test_machines_are_different_classes_and_a_machine_is_always_the_same(look: L
             {"virtualization": 2}, "virtualization was none, now vgpu", id="virtualisation"
         ),
         pytest.param(
-            {"cuda_cores": 14_592}, "multiprocessors was 132, now 114", id="multiprocessors"
+            {"cuda_cores": 14_592},
+            "number of multiprocessors was 132, now 114",
+            id="multiprocessors",
         ),
     ],
 )
@@ -258,8 +260,10 @@ def test_a_lost_card_does_not_hide_the_others(look: Look) -> None:
         ("nvmlDeviceGetNumGpuCores", ["sm_count"]),
         ("nvmlDeviceGetMemoryBusWidth", ["memory_bus_bits"]),
         ("nvmlDeviceGetVirtualizationMode", ["virtualization"]),
-        ("nvmlDeviceGetPciInfo_v3", ["numa_node", "pci_device", "pci_subsystem"]),
-        ("nvmlDeviceGetModuleId", ["form_factor"]),
+        (
+            "nvmlDeviceGetPciInfo_v3",
+            ["form_factor", "numa_node", "pci_device", "pci_subsystem"],
+        ),
         ("nvmlSystemGetDriverVersion", ["driver", "driver_branch"]),
     ],
 )
@@ -306,7 +310,7 @@ def test_a_cpu_is_told_by_what_decides_its_scores() -> None:
     assert taken.conditions["kernel"]
     fewer = take_fingerprint(subject_of(cpus=0.5))
     assert describe_differences(taken.comparable, fewer.comparable) == [
-        f"cores was {taken.comparable['cores']:g}, now 0.5"
+        f"number of cores was {taken.comparable['cores']:g}, now 0.5"
     ]
     assert set(taken.missing) >= {n for n, value in taken.conditions.items() if value is None}
 
@@ -441,6 +445,24 @@ def test_torch_counts_the_multiprocessors_that_the_driver_does_not(look: Look) -
     assert "sm_count" not in taken["missing"]
     (taken,) = look(H100_SXM, code=code.replace("132", "7"))
     assert taken["comparable"]["sm_count"] == 132  # where the driver counts, nobody else is asked
+
+
+@pytest.mark.parametrize(
+    ("name", "form_factor"),
+    [
+        ("NVIDIA A100-SXM4-80GB", "sxm"),
+        ("NVIDIA A100-PCIE-40GB", "pcie"),
+        ("NVIDIA H100 NVL", "nvl"),
+        ("NVIDIA GeForce RTX 3080 Laptop GPU", "mobile"),
+        ("NVIDIA L40S", None),
+    ],
+)
+def test_a_form_factor_is_told_or_missing(look: Look, name: str, form_factor: str | None) -> None:
+    """A module runs at twice the power of its card; a guess would be worse than nothing."""
+    card = dataclasses.replace(RTX_3080.cards[0], name=name)
+    (taken,) = look(Machine(cards=(card,)))
+    assert taken["comparable"]["form_factor"] == form_factor
+    assert (taken["missing"].get("form_factor") is not None) is (form_factor is None)
 
 
 def test_equal_readings_have_one_id_whatever_their_order() -> None:
