@@ -463,6 +463,9 @@ def test_a_form_factor_is_told_or_missing(look: Look, name: str, form_factor: st
     (taken,) = look(Machine(cards=(card,)))
     assert taken["comparable"]["form_factor"] == form_factor
     assert (taken["missing"].get("form_factor") is not None) is (form_factor is None)
+    moves = form_factor == "mobile"  # its power limit does, with the load of its processor
+    assert (taken["comparable"]["power_limit_w"] is None) is moves
+    assert ("power_limit_w" in taken["missing"]) is moves
 
 
 def test_equal_readings_have_one_id_whatever_their_order() -> None:
