@@ -23,10 +23,20 @@ from lab.container import Engine
 from lab.contention import Lookout, describe
 from lab.errors import EngineError
 from lab.evaluation import Evaluation, Sitting, evaluate, explain
+from lab.fingerprint import Facts, Fingerprint, Subject, describe_differences, take_fingerprint
 from lab.gate import Training, is_as_sealed
 from lab.outcome import ExperimentFailed, Status, Watch
 from lab.sandbox import SealedSpec, judge_spec, model_spec, train_spec, wipe_spec
 from lab.training import TrainingFolders, train
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conditions:
+    """What may differ between two runs of one class, just before a run and just after it."""
+
+    before: Facts
+    after: Facts
+    missing: dict[str, str]  # why a reading is None, before or after
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +47,7 @@ class Trial:
     reason: str  # one sentence; empty when measured
     seed: int | None  # None when nothing was run
     class_id: str | None  # of the hardware fingerprint; scores compare only within one
+    conditions: Conditions | None  # None when nothing was run
     unwatched: str | None  # why nobody could see who else used the GPU; None when somebody could
     total_s: float  # "create" to "judged", host clock
     training: Training | None  # None when no checkpoint was sealed
@@ -64,7 +75,12 @@ class Bench:
     data: Path  # prepared data of the profile: train/, judge/
     gpu_uuid: str | None
     cpus: float | None
-    class_id: str
+    subject: Subject  # what a fingerprint is taken of
+    fingerprint: Fingerprint  # the campaign's: what every score in it was measured with
+
+    @property
+    def class_id(self) -> str:
+        return self.fingerprint.class_id
 
 
 def reject(reason: str) -> Trial:
@@ -74,6 +90,7 @@ def reject(reason: str) -> Trial:
         reason=reason,
         seed=None,
         class_id=None,
+        conditions=None,
         unwatched=None,
         total_s=0.0,
         training=None,
@@ -108,8 +125,10 @@ def run_trial(
     shutil.rmtree(folder / "meet", ignore_errors=True)
     training = found = None
     status, reason = Status.MEASURED, ""
+    before = take_fingerprint(bench.subject)
     with Lookout(bench.gpu_uuid, ours=bench.engine.made) as lookout:
         try:
+            _refuse_another_class(bench, before)
             guarded = lookout.over(watch)
             training = trained = sealed or _train(bench, folder, number, seed, guarded)
             found = _evaluate(
@@ -130,11 +149,21 @@ def run_trial(
     # A neighbour explains whatever else there is: too little memory, too few steps, a score that is too high.
     if lookout.seen and status is not Status.LOST:
         status, reason = Status.CONTENDED, describe(lookout.seen)
+    if bench.gpu_uuid is not None:  # the engine's errors name the card
+        reason = reason.replace(bench.gpu_uuid, "the GPU")
+    after = take_fingerprint(bench.subject)
+    if changed := describe_differences(before.comparable, after.comparable):
+        status, reason = Status.LOST, f"the hardware changed while it ran: {'; '.join(changed)}"
     return Trial(
         status=status,
         reason=reason,
         seed=seed,
         class_id=bench.class_id,
+        conditions=Conditions(
+            before=before.conditions,
+            after=after.conditions,
+            missing=before.missing | after.missing,
+        ),
         unwatched=lookout.blind,
         total_s=time.monotonic() - began,
         training=training,
@@ -144,6 +173,15 @@ def run_trial(
         evaluation_s=found.evaluation_s if found else None,
         audit_s=found.audit_s if found else None,
     )
+
+
+def _refuse_another_class(bench: Bench, now: Fingerprint) -> None:
+    """Raise when the hardware is not what the campaign's other scores were measured with."""
+    changed = describe_differences(bench.fingerprint.comparable, now.comparable)
+    if changed:
+        raise ExperimentFailed(
+            Status.LOST, f"the hardware is not the campaign's any more: {'; '.join(changed)}"
+        )
 
 
 def _train(bench: Bench, folder: Path, number: int, seed: int, watch: Watch) -> Training:
