@@ -47,13 +47,18 @@ STAGES = {
 def ensure_image(
     engine: Engine, settings: Settings, variant: Variant, target: Target, say: Say
 ) -> Image:
-    """The image, built if it is not there.
+    """The image, built if it is not there, or if what is there is not what its labels say.
 
     Raises:
         ImageError: a part could not be had, or a step of the build failed.
     """
     if image := find_image(engine, settings, variant, target):
-        return image
+        # Images travel: what is here may have been pulled or loaded by anyone. It costs half a second.
+        try:
+            verify_image(engine, image)
+            return image
+        except ImageError as error:
+            say(f"{image.id[:19]} is not used: {error.what} {error.why}")
     say(f"building the {variant} image ({target})")
     base = ensure_base_image(engine, settings, say)
     build_image(engine, settings, variant, target, base, tag_of(variant, target), say)
