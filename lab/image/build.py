@@ -56,9 +56,10 @@ def ensure_image(
         # Images travel: what is here may have been pulled or loaded by anyone. It costs half a second.
         try:
             verify_image(engine, image)
-            return image
         except ImageError as error:
             say(f"{image.id[:19]} is not used: {error.what} {error.why}")
+        else:
+            return image
     say(f"building the {variant} image ({target})")
     base = ensure_base_image(engine, settings, say)
     build_image(engine, settings, variant, target, base, tag_of(variant, target), say)
