@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import os
 import re
 import stat
@@ -25,7 +26,7 @@ from typing import Annotated, Any, BinaryIO, Literal, TypeVar
 from pydantic import BaseModel, Field, ValidationError
 
 from lab.errors import ImageError
-from lab.image.loading import CHUNK_BYTES, Layer, image_id, padding
+from lab.image.loading import CHUNK_BYTES, Layer, header, image_id, padding
 
 VERSION = b'{"imageLayoutVersion":"1.0.0"}'
 INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
@@ -102,10 +103,14 @@ def read_layout(files: dict[str, Entry]) -> Contents:
     Raises:
         ImageError: something is missing, too many, too large, or not what its digest says.
     """
-    if _document(files, "oci-layout").strip() != VERSION:
+    if _document(files, "oci-layout") != VERSION:
         raise refusal("oci-layout names another version than 1.0.0")
-    index = _parse(_Index, _document(files, "index.json"), "index.json")
-    manifest = _parse(_Manifest, _blob(files, index.manifests[0], MANIFEST_TYPE), "the manifest")
+    named = _document(files, "index.json")
+    index = _parse(_Index, named, "index.json")
+    manifest_bytes = _blob(files, index.manifests[0], MANIFEST_TYPE)
+    if named != index_of(manifest_bytes):  # the one document that no digest covers
+        raise refusal("index.json is not written as ours are")
+    manifest = _parse(_Manifest, manifest_bytes, "the manifest")
     config = _blob(files, manifest.config, CONFIG_TYPE)
     described = _parse(_Config, config, "the image's config")
     if described.rootfs.diff_ids != [layer.digest for layer in manifest.layers]:
@@ -130,6 +135,21 @@ def read_layout(files: dict[str, Entry]) -> Contents:
             for layer in manifest.layers
         ),
     )
+
+
+def index_of(manifest: bytes) -> bytes:
+    """The index.json of a layout with one image."""
+    listed = {
+        "mediaType": MANIFEST_TYPE,
+        "digest": f"sha256:{hashlib.sha256(manifest).hexdigest()}",
+        "size": len(manifest),
+    }
+    return as_json({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": [listed]})
+
+
+def as_json(document: dict[str, Any]) -> bytes:
+    """A document as we write it: the same bytes for the same content."""
+    return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
 
 
 def files_of_folder(folder: Path) -> dict[str, Entry]:
@@ -183,7 +203,9 @@ def files_of_tar(file: Path) -> dict[str, Entry]:
                 raise refusal(f"{entry.name} is said to have {entry.size} bytes")
             part = partial(_open_part, file, start, entry.size)
             files[entry.name] = Entry(size_bytes=entry.size, open=part)
-            opened.seek(after)
+            filled = opened.seek(start + entry.size) and opened.read(after - start - entry.size)
+            if block != header(entry.name, entry.size) or filled != padding(entry.size):
+                raise refusal(f"{entry.name} is not packed as ours are")
         if block != bytes(tarfile.BLOCKSIZE) or opened.read(2 * len(block)) != block:
             raise refusal("it does not end where a tar ends")
     return files

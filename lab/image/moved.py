@@ -30,13 +30,14 @@ from lab.image.found import ENGINE_ERRORS, Image, engine_failed, image_of, input
 from lab.image.layout import (
     BLOBS,
     CONFIG_TYPE,
-    INDEX_TYPE,
     LAYER_TYPE,
     MANIFEST_TYPE,
     VERSION,
     Contents,
+    as_json,
     files_of_folder,
     files_of_tar,
+    index_of,
     read_layout,
 )
 from lab.image.loading import CHUNK_BYTES, LOAD_SILENCE_S, header, load, padding
@@ -63,7 +64,7 @@ def export_oci(engine: Engine, image_id: str, into: Path) -> None:
     diff_ids = json.loads(config)["rootfs"]["diff_ids"]
     if missing := [digest for digest in diff_ids if digest.removeprefix("sha256:") not in sizes]:
         raise ImageError(f"the engine did not give the layer {missing[0]}.", do="start again.")
-    manifest = _canonical(
+    manifest = as_json(
         {
             "schemaVersion": 2,
             "mediaType": MANIFEST_TYPE,
@@ -80,18 +81,7 @@ def export_oci(engine: Engine, image_id: str, into: Path) -> None:
         if blob.name not in kept:
             blob.unlink()  # what the engine's own format has besides
     (blobs / manifest_sha256).write_bytes(manifest)
-    index = {
-        "schemaVersion": 2,
-        "mediaType": INDEX_TYPE,
-        "manifests": [
-            {
-                "mediaType": MANIFEST_TYPE,
-                "digest": f"sha256:{manifest_sha256}",
-                "size": len(manifest),
-            }
-        ],
-    }
-    (into / "index.json").write_bytes(_canonical(index))
+    (into / "index.json").write_bytes(index_of(manifest))
     (into / "oci-layout").write_bytes(VERSION)
 
 
@@ -199,10 +189,6 @@ def _write_tar(layout: Path, out: BinaryIO) -> None:
                 out.write(chunk)
         out.write(padding(size_bytes))
     out.write(bytes(2 * tarfile.BLOCKSIZE))
-
-
-def _canonical(document: dict[str, Any]) -> bytes:
-    return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
 
 
 def _described(contents: Contents) -> Image:

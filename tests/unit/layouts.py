@@ -9,7 +9,8 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
-from lab.image.layout import BLOBS, CONFIG_TYPE, LAYER_TYPE, MANIFEST_TYPE, VERSION
+from lab.image import layout
+from lab.image.layout import BLOBS, CONFIG_TYPE, LAYER_TYPE, VERSION, index_of
 
 
 def as_json(document: Any) -> bytes:
@@ -53,10 +54,10 @@ def a_layout(config: Any = None, manifest: Any = None, index: Any = None) -> dic
         "layers": [descriptor(LAYER_TYPE, a_layer())],
     }
     manifest_bytes = as_json(whole | (manifest or {}))
-    listed = {"schemaVersion": 2, "manifests": [descriptor(MANIFEST_TYPE, manifest_bytes)]}
+    listed = json.loads(index_of(manifest_bytes))
     return {
         "oci-layout": VERSION,
-        "index.json": as_json(listed | (index or {})),
+        "index.json": layout.as_json(listed | (index or {})),
         BLOBS + sha256(a_layer()): a_layer(),
         BLOBS + sha256(config_bytes): config_bytes,
         BLOBS + sha256(manifest_bytes): manifest_bytes,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -194,6 +195,20 @@ def test_a_tar_that_is_not_whole_is_refused(tmp_path: Path, spoil: Any) -> None:
     file.write_bytes(raw)
     with pytest.raises(ImageError):
         read_layout(files_of_tar(file))
+
+
+def test_every_changed_byte_of_a_tar_is_noticed(tmp_path: Path) -> None:
+    """An archive in which something can be changed unseen has two meanings, and only one was checked."""
+    file = write_tar(tmp_path / "image.tar", list(a_layout().items()))
+    raw = file.read_bytes()
+    at_will = random.Random(1)
+    spoilt = tmp_path / "spoilt.tar"
+    for place in {*range(0, 1024, 3), *at_will.sample(range(len(raw)), 500)}:
+        changed = bytearray(raw)
+        changed[place] ^= 1 << at_will.randrange(8)
+        spoilt.write_bytes(changed)
+        with pytest.raises(ImageError):
+            read_layout(files_of_tar(spoilt))
 
 
 def test_a_folder_with_a_link_in_it_is_refused(tmp_path: Path) -> None:
