@@ -9,6 +9,12 @@
     build       the build
     check       whether an image holds what this checkout froze
     pinning     `lab image pin`
+    canonical   an id that depends on content alone
+    loading     handing an image to the engine
+    layout      an OCI image layout, read without trust
+    moved       `lab image export`, `lab image import`
+    twice       `lab image build --twice`
+    prune       `lab image prune`
 
 Owns    every call of the engine about images
 Takes   images/, harness/, and an open engine
@@ -19,16 +25,24 @@ Never   starts an experiment, or trusts what an image says of itself: the files 
 from lab.image.build import ensure_image
 from lab.image.check import verify_image
 from lab.image.found import Image, Target, Variant, find_image
+from lab.image.moved import export_image, export_oci, import_image
 from lab.image.pinning import pin_images
+from lab.image.prune import prune_images
 from lab.image.registry import ensure_base_image
+from lab.image.twice import build_twice
 
 __all__ = [
     "Image",
     "Target",
     "Variant",
+    "build_twice",
     "ensure_base_image",
     "ensure_image",
+    "export_image",
+    "export_oci",
     "find_image",
+    "import_image",
     "pin_images",
+    "prune_images",
     "verify_image",
 ]

@@ -103,6 +103,8 @@ def _mmdebstrap(tar: Path, sources: list[Path]) -> list[str]:
         "--format=tar",
         "--quiet",
         *(f"--dpkgopt=path-exclude={pattern}" for pattern in LEFT_OUT),
+        # Both are copied from this host, and an image travels.
+        '--customize-hook=rm -f "$1/etc/hostname" "$1/etc/resolv.conf"',
         SUITE,
         str(tar),
         *map(str, sources),  # none: mmdebstrap's own defaults for the suite

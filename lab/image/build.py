@@ -11,6 +11,7 @@ from lab.container import LABEL, Engine
 from lab.errors import ImageError
 from lab.host import Say
 from lab.image.base import SOURCE_DATE_EPOCH
+from lab.image.canonical import make_canonical
 from lab.image.check import verify_image
 from lab.image.context import local_kernels, write_context
 from lab.image.found import (
@@ -23,6 +24,7 @@ from lab.image.found import (
     find_image,
     inputs_of,
     kernels_of,
+    tag_of,
 )
 from lab.image.pins import PINS, read_pins, resolve_kernel
 from lab.image.registry import ensure_base_image
@@ -36,7 +38,7 @@ BUILD_SILENCE_S = 1800
 STAGES = {
     "base": "installing the compiler",
     "wheels": "installing torch and its companions",
-    "frozen": "freezing the harness",
+    "harness": "freezing the harness",
     "packages": "fetching the books",
     "corpus": "reading the books",
 }
@@ -45,34 +47,22 @@ STAGES = {
 def ensure_image(
     engine: Engine, settings: Settings, variant: Variant, target: Target, say: Say
 ) -> Image:
-    """The image, built if it is not there.
+    """The image, built if it is not there, or if what is there is not what its labels say.
 
     Raises:
         ImageError: a part could not be had, or a step of the build failed.
     """
     if image := find_image(engine, settings, variant, target):
-        return image
+        # Images travel: what is here may have been pulled or loaded by anyone. It costs half a second.
+        try:
+            verify_image(engine, image)
+        except ImageError as error:
+            say(f"{image.id[:19]} is not used: {error.what} {error.why}")
+        else:
+            return image
     say(f"building the {variant} image ({target})")
-    kernels = kernels_of(settings, variant)
-    if kernels == "hub":
-        for pin in read_pins().kernels:
-            if pin.revision is None:
-                resolve_kernel(PINS, pin.repository, settings.hub_mirror)
-    base, base_id = ensure_base_image(engine, settings, say)
-    lock = choose_lock(settings, variant, say)
-    with tempfile.TemporaryFile(dir=settings.state) as context:
-        write_context(context, settings, lock, kernels, say)
-        image = Image(
-            id="",
-            variant=variant,
-            target=target,
-            harness_sha256=manifest_sha256(HARNESS),
-            kernels=kernels,
-            base=base_id,
-            lock=lock.name,
-            inputs="",
-        )
-        _build(engine, settings, context, base, image, say)
+    base = ensure_base_image(engine, settings, say)
+    build_image(engine, settings, variant, target, base, tag_of(variant, target), say)
     built = find_image(engine, settings, variant, target)
     if built is None:
         raise ImageError(
@@ -84,11 +74,59 @@ def ensure_image(
     return built
 
 
-def _build(
-    engine: Engine, settings: Settings, context: IO[bytes], base: str, image: Image, say: Say
-) -> None:
-    """Run the build; every line goes to a log, each stage is said."""
-    labels = {
+def build_image(
+    engine: Engine,
+    settings: Settings,
+    variant: Variant,
+    target: Target,
+    base: tuple[str, str],
+    tag: str,
+    say: Say,
+    *,
+    anew: bool = False,
+) -> str:
+    """Build an image from a base (what to build from, what to remember it by), and tag it; its id.
+
+    Raises:
+        ImageError: a part could not be had, or a step of the build failed.
+    """
+    kernels = kernels_of(settings, variant)
+    if kernels == "hub":
+        for pin in read_pins().kernels:
+            if pin.revision is None:
+                resolve_kernel(PINS, pin.repository, settings.hub_mirror)
+    lock = choose_lock(settings, variant, say)
+    image = Image(
+        id="",
+        variant=variant,
+        target=target,
+        harness_sha256=manifest_sha256(HARNESS),
+        kernels=kernels,
+        base=base[1],
+        lock=lock.name,
+        inputs="",
+    )
+    with tempfile.TemporaryFile(dir=settings.state) as context:
+        write_context(context, settings, lock, kernels, say)
+        # The builder's own image stays, so that the next build finds its steps again.
+        scratch = f"{LABEL}-build:{tag.replace(':', '-')}"
+        _build(engine, settings, context, base[0], image, scratch, {LABEL: "build"}, say, anew=anew)
+        if image_id := make_canonical(engine, scratch, labels_of(image), tag):
+            return image_id
+        say(
+            "this engine does not let an image have a canonical id; its id holds the time of its build"
+        )
+        context.seek(0)
+        _build(engine, settings, context, base[0], image, tag, labels_of(image), say)
+    try:
+        return str(engine.client.api.inspect_image(tag)["Id"])  # type: ignore[no-untyped-call]
+    except ENGINE_ERRORS as error:
+        raise engine_failed("describe what it built", error) from error
+
+
+def labels_of(image: Image) -> dict[str, str]:
+    """What an image says of itself, and is found by."""
+    return {
         LABEL: "image",
         f"{LABEL}.variant": image.variant,
         f"{LABEL}.target": image.target,
@@ -98,13 +136,28 @@ def _build(
         f"{LABEL}.lock": image.lock,
         f"{LABEL}.inputs": inputs_of(image),
     }
+
+
+def _build(
+    engine: Engine,
+    settings: Settings,
+    context: IO[bytes],
+    base: str,
+    image: Image,
+    tag: str,
+    labels: dict[str, str],
+    say: Say,
+    *,
+    anew: bool = False,
+) -> None:
+    """Run the build; every line goes to a log, each stage is said."""
     log_file = settings.state.resolve() / f"build-{image.variant}.log"
     with log_file.open("w") as log:
         try:
             lines = engine.client.api.build(
                 fileobj=context,
                 custom_context=True,
-                tag=f"{LABEL}:{image.variant}-{image.target}",
+                tag=tag,
                 target=image.target,
                 buildargs={
                     "BASE": base,
@@ -113,6 +166,7 @@ def _build(
                     "NIGHTLAB_KERNELS": image.kernels,
                 },
                 labels=labels,
+                nocache=anew,
                 rm=True,
                 forcerm=True,
                 decode=True,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import docker
 import requests
@@ -52,30 +53,45 @@ def find_image(
 
 
 def our_images(engine: Engine, variant: str, target: str) -> list[Image]:
-    """The images that were built here for a variant and target, newest first."""
+    """The images for a variant and target that are here: the last one built, then the others, newest first.
+
+    Time alone does not tell: images of equal content were all "created" at the same moment.
+    """
     wanted = [f"{LABEL}=image", f"{LABEL}.variant={variant}", f"{LABEL}.target={target}"]
     try:
         listed = engine.client.api.images(filters={"label": wanted})
     except ENGINE_ERRORS as error:
         raise engine_failed("list its images", error) from error
-    images = []
-    for entry in sorted(listed, key=lambda entry: entry["Created"], reverse=True):
-        labels = entry["Labels"] or {}
-        lock = str(labels.get(f"{LABEL}.lock", ""))
-        if lock in {"cpu.lock", "cuda.lock"}:
-            images.append(
-                Image(
-                    id=str(entry["Id"]),
-                    variant=variant,
-                    target=target,
-                    harness_sha256=str(labels.get(f"{LABEL}.harness", "")),
-                    kernels=str(labels.get(f"{LABEL}.kernels", "")),
-                    base=str(labels.get(f"{LABEL}.base", "")),
-                    lock=lock,
-                    inputs=str(labels.get(f"{LABEL}.inputs", "")),
-                )
-            )
-    return images
+
+    def rank(entry: dict[str, Any]) -> tuple[bool, int]:
+        return tag_of(variant, target) in (entry["RepoTags"] or []), int(entry["Created"])
+
+    ranked = sorted(listed, key=rank, reverse=True)
+    images = (image_of(str(entry["Id"]), entry["Labels"] or {}) for entry in ranked)
+    return [image for image in images if image is not None]
+
+
+def image_of(image_id: str, labels: Mapping[str, str]) -> Image | None:
+    """An image as its labels describe it; None when they describe none of ours."""
+    variant, target = labels.get(f"{LABEL}.variant"), labels.get(f"{LABEL}.target")
+    lock = labels.get(f"{LABEL}.lock", "")
+    if variant not in ("cpu", "cuda") or target not in ("frozen", "data") or lock not in LOCKS:
+        return None
+    return Image(
+        id=image_id,
+        variant=variant,
+        target=target,
+        harness_sha256=labels.get(f"{LABEL}.harness", ""),
+        kernels=labels.get(f"{LABEL}.kernels", ""),
+        base=labels.get(f"{LABEL}.base", ""),
+        lock=lock,
+        inputs=labels.get(f"{LABEL}.inputs", ""),
+    )
+
+
+def tag_of(variant: str, target: str) -> str:
+    """The name of the image that was built last; nothing is run by it."""
+    return f"{LABEL}:{variant}-{target}"
 
 
 def inputs_of(image: Image) -> str:

@@ -54,7 +54,7 @@ def ensure_base_image(
 
 def ask_registry(engine: Engine, name: str) -> str | None:
     """The digest that a name stands for today; None when no registry answers within seconds."""
-    with _patience(engine, ANSWER_TIMEOUT_S):
+    with patience(engine, ANSWER_TIMEOUT_S):
         try:
             answer = engine.client.api.inspect_distribution(name)  # type: ignore[no-untyped-call]
             return str(answer["Descriptor"]["digest"])
@@ -77,10 +77,10 @@ def _pull(engine: Engine) -> str | None:
     api = engine.client.api
     if pins.base_digest:
         if not api.images(name=_pinned(pins.base_digest)):
-            with _patience(engine, PULL_TIMEOUT_S):
+            with patience(engine, PULL_TIMEOUT_S):
                 api.pull(_pinned(pins.base_digest))
         return pins.base_digest
-    with _patience(engine, PULL_TIMEOUT_S):
+    with patience(engine, PULL_TIMEOUT_S):
         api.pull(pins.base_image)
     pulled = api.inspect_image(pins.base_image)  # type: ignore[no-untyped-call]
     digests = [entry.partition("@")[2] for entry in pulled.get("RepoDigests") or []]
@@ -96,7 +96,7 @@ def _repository() -> str:
 
 
 @contextmanager
-def _patience(engine: Engine, seconds: int) -> Iterator[None]:
+def patience(engine: Engine, seconds: int) -> Iterator[None]:
     """Another time limit on the engine's answers, for as long as the block lasts."""
     api = engine.client.api
     before, api.timeout = api.timeout, seconds
