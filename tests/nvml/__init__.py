@@ -1,8 +1,8 @@
 """A machine with NVIDIA GPUs, for tests: a stand-in for the driver's library, and the file that it plays.
 
-nvml.c is built as libnvidia-ml.so.1 and speaks NVML's real C interface, so everything above it is the real
-thing: nvidia-ml-py, and our own code. pynvml keeps the library it has loaded, so a test runs what it
-tests in a process of its own, with `environment(...)`.
+The C files of this folder are built as one libnvidia-ml.so.1, which speaks NVML's real C interface, so
+everything above it is the real thing: nvidia-ml-py, and our own code. pynvml keeps the library it has
+loaded, so a test runs what it tests in a process of its own, with `environment(...)`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import pytest
 from lab.sandbox import Mount, SealedSpec
 from lab.trial import Bench
 
-SOURCE = Path(__file__).with_name("nvml.c")
+SOURCES = Path(__file__).parent
 LIBRARY = "libnvidia-ml.so.1"
 COMPILERS = ("cc", "gcc", "clang")
 
@@ -59,7 +59,8 @@ def build(folder: Path, *, image: Callable[[], Bench]) -> Path:
     compiler = next(filter(None, map(shutil.which, COMPILERS)), None)
     options = ["-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
     if compiler is not None:
-        command = [compiler, *options, "-o", str(folder / LIBRARY), str(SOURCE)]
+        command = [compiler, *options, "-o", str(folder / LIBRARY)]
+        command += [str(SOURCES / name) for name in _names()]
         built = subprocess.run(command, capture_output=True, text=True, check=False)
         code, words = built.returncode, built.stderr
     else:
@@ -78,9 +79,9 @@ def _build_in_image(folder: Path, bench: Bench, command: list[str]) -> tuple[int
         campaign=f"nvml-{os.getpid()}",
         experiment=0,
         image=bench.image,
-        command=(*command, "-o", f"/out/{LIBRARY}", "/source.c"),
+        command=(*command, "-o", f"/out/{LIBRARY}", *(f"/source/{name}" for name in _names())),
         mounts=(
-            Mount(source=SOURCE, target="/source.c"),
+            Mount(source=SOURCES, target="/source"),
             Mount(source=folder, target="/out", writable=True),
         ),
         gpu_uuid=None,
@@ -93,6 +94,11 @@ def _build_in_image(folder: Path, bench: Bench, command: list[str]) -> tuple[int
         lines = list(container.lines())
         ended = container.finish()
     return ended.exit_code, "\n".join(lines) + ended.log.decode("utf-8", "replace")
+
+
+def _names() -> list[str]:
+    """The C files that make the library."""
+    return sorted(path.name for path in SOURCES.glob("*.c"))
 
 
 def environment(library: Path, machine: Path) -> dict[str, str]:

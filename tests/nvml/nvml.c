@@ -11,8 +11,6 @@
  *   mps 0 4711 1048576 7                     the same, as a client of MPS
  *   fail nvmlDeviceGetEccMode 3              this entry point returns this code
  *   delay nvmlDeviceGetName 500              this entry point answers after so many milliseconds
- *
- * A further reading of one number is one line: NUMBER(entry point, its C type, the fact's name).
  */
 #include <stdatomic.h>
 #include <stdio.h>
@@ -20,20 +18,7 @@
 #include <string.h>
 #include <time.h>
 
-enum {
-    SUCCESS = 0,
-    UNINITIALIZED = 1,
-    INVALID_ARGUMENT = 2,
-    NOT_SUPPORTED = 3,
-    NOT_FOUND = 6,
-    INSUFFICIENT_SIZE = 7,
-    DRIVER_NOT_LOADED = 9,
-    VERSION_MISMATCH = 25,
-};
-enum { LINE = 512, TEXT = 96, NO_INSTANCE = -1 };
-
-/* A handle is a number in a pointer: card 3 is 4, its MIG instance 7 is 4 + 8 * 256. */
-typedef void *handle_t;
+#include "machine.h"
 
 static atomic_int opened;
 
@@ -42,8 +27,7 @@ static FILE *machine(void) {
     return path ? fopen(path, "r") : NULL;
 }
 
-/* The value of the line that begins with `key`; 0 when there is none. `skip` passes over so many of them. */
-static int find(const char *key, int skip, char *value) {
+int find(const char *key, int skip, char *value) {
     char line[LINE];
     size_t length = strlen(key);
     FILE *file = machine();
@@ -61,8 +45,7 @@ static int find(const char *key, int skip, char *value) {
     return 0;
 }
 
-/* What every call goes through: the delay and the failure that the file orders, and the state of the library. */
-static int enter(const char *entry) {
+int enter(const char *entry) {
     char key[LINE], value[LINE];
     snprintf(key, sizeof key, "delay %s", entry);
     if (find(key, 0, value)) {
@@ -76,9 +59,9 @@ static int enter(const char *entry) {
     return opened > 0 ? SUCCESS : UNINITIALIZED;
 }
 
-static int card_of(handle_t handle) { return (int)((size_t)handle & 255) - 1; }
-static int instance_of(handle_t handle) { return (int)((size_t)handle >> 8) - 1; }
-static handle_t handle_of(int card, int instance) {
+int card_of(handle_t handle) { return (int)((size_t)handle & 255) - 1; }
+int instance_of(handle_t handle) { return (int)((size_t)handle >> 8) - 1; }
+handle_t handle_of(int card, int instance) {
     return (handle_t)(size_t)(card + 1 + (instance + 1) * 256);
 }
 
@@ -97,15 +80,14 @@ static int identity(handle_t handle, char *uuid, char *name) {
     return 0;
 }
 
-static int copy(const char *text, char *buffer, unsigned size) {
+int copy(const char *text, char *buffer, unsigned size) {
     if (strlen(text) >= size)
         return INSUFFICIENT_SIZE;
     strcpy(buffer, text);
     return SUCCESS;
 }
 
-/* One fact of a card. A MIG instance has the facts of its card. */
-static int fact(const char *entry, handle_t handle, const char *name, unsigned long long *number) {
+int fact(const char *entry, handle_t handle, const char *name, unsigned long long *number) {
     char key[LINE], value[LINE];
     int code = enter(entry);
     if (code)
@@ -234,23 +216,6 @@ int nvmlDeviceGetMemoryInfo_v2(handle_t handle, struct memory_v2 *found) {
     }
     return code;
 }
-
-#define NUMBER(entry, type, name)                                                                          \
-    int entry(handle_t handle, type *value) {                                                              \
-        unsigned long long number = 0;                                                                     \
-        int code = fact(#entry, handle, name, &number);                                                    \
-        if (!code)                                                                                         \
-            *value = (type)number;                                                                         \
-        return code;                                                                                       \
-    }
-#define NUMBER_AND_PENDING(entry, type, name)                                                              \
-    int entry(handle_t handle, type *value, type *pending) {                                               \
-        unsigned long long number = 0;                                                                     \
-        int code = fact(#entry, handle, name, &number);                                                    \
-        if (!code)                                                                                         \
-            *value = *pending = (type)number;                                                              \
-        return code;                                                                                       \
-    }
 
 NUMBER(nvmlDeviceGetEnforcedPowerLimit, unsigned, "power_limit_mw")
 NUMBER_AND_PENDING(nvmlDeviceGetEccMode, int, "ecc")
