@@ -25,8 +25,17 @@ COMPILERS = ("cc", "gcc", "clang")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Instance:
+    """One MIG instance of a card."""
+
+    uuid: str
+    slice: str = "1g.10gb"
+    facts: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
-    """One GPU. A fact that is not in `facts` is a reading that this card does not support."""
+    """One GPU. A fact that is not in `facts` or `texts` is a reading that this card does not support."""
 
     uuid: str = "GPU-6f1d2c4e-0000-0000-0000-000000000000"
     name: str = "NVIDIA H100 80GB HBM3"
@@ -40,7 +49,8 @@ class Card:
             "mig": 0,
         }
     )
-    instances: dict[int, str] = field(default_factory=dict)  # MIG: UUID by instance id
+    texts: dict[str, str] = field(default_factory=dict)
+    instances: dict[int, Instance] = field(default_factory=dict)  # MIG, by instance id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,18 +121,21 @@ def write_machine(
     *,
     cards: tuple[Card, ...] = (),
     processes: tuple[Process, ...] = (),
+    driver: str = "580.65.06",
     fail: dict[str, int] | None = None,
     delay_ms: dict[str, int] | None = None,
 ) -> None:
     """What the library plays from now on. A reader sees the old machine or the new one, never a half."""
-    lines = ["driver 580.65.06"]
+    lines = [f"driver {driver}"]
     for index, card in enumerate(cards):
         lines.append(f"card {card.uuid} {card.name}")
         lines += [f"set {index} {name} {value}" for name, value in card.facts.items()]
-        lines += [
-            f"instance {index} {uuid} {instance} {card.name} MIG"
-            for instance, uuid in card.instances.items()
-        ]
+        lines += [f"text {index} {name} {value}" for name, value in card.texts.items()]
+        for number, instance in card.instances.items():
+            lines.append(
+                f"instance {index} {instance.uuid} {number} {card.name} MIG {instance.slice}"
+            )
+            lines += [f"set {index}.{number} {fact} {v}" for fact, v in instance.facts.items()]
     for process in processes:
         size = "-" if process.bytes is None else str(process.bytes)
         instance = "" if process.instance is None else f" {process.instance}"

@@ -35,7 +35,7 @@ int find(const char *key, int skip, char *value);
 /* What every call goes through: the delay and the failure that the file orders, and the state of the library. */
 int enter(const char *entry);
 
-/* One fact of a card. A MIG instance has the facts of its card. */
+/* One fact of a card or of a MIG instance, which has none of its card's: the driver is asked for those there. */
 int fact(const char *entry, handle_t handle, const char *name, unsigned long long *number);
 
 /* A text into a caller's buffer. */

@@ -7,6 +7,8 @@
  *   card GPU-1111 NVIDIA H100 80GB HBM3      a card: its UUID, then its name; the first is number 0
  *   instance 0 MIG-2222 7 MIG 3g.40gb        a MIG instance of card 0: UUID, instance id, name
  *   set 0 power_limit_mw 700000              one fact of card 0; without it the reading is NOT_SUPPORTED
+ *   set 0.7 multiprocessors 42               one fact of instance 7 of card 0, which has none of its card's
+ *   text 0 serial 1654922006134              one fact of card 0 that is a text
  *   process 0 4711 1048576 7                 a process computes on card 0: id, bytes (- is unknown), instance
  *   mps 0 4711 1048576 7                     the same, as a client of MPS
  *   fail nvmlDeviceGetEccMode 3              this entry point returns this code
@@ -92,11 +94,26 @@ int fact(const char *entry, handle_t handle, const char *name, unsigned long lon
     int code = enter(entry);
     if (code)
         return code;
-    snprintf(key, sizeof key, "set %d %s", card_of(handle), name);
+    if (instance_of(handle) == NO_INSTANCE)
+        snprintf(key, sizeof key, "set %d %s", card_of(handle), name);
+    else
+        snprintf(key, sizeof key, "set %d.%d %s", card_of(handle), instance_of(handle), name);
     if (!find(key, 0, value))
         return NOT_SUPPORTED;
-    *number = strtoull(value, NULL, 10);
+    *number = strtoull(value, NULL, 0);
     return SUCCESS;
+}
+
+/* One fact of a card that is a text. */
+static int text(const char *entry, handle_t handle, const char *name, char *buffer, unsigned size) {
+    char key[LINE], value[LINE];
+    int code = enter(entry);
+    if (code)
+        return code;
+    snprintf(key, sizeof key, "text %d %s", card_of(handle), name);
+    if (instance_of(handle) != NO_INSTANCE || !find(key, 0, value))
+        return NOT_SUPPORTED;
+    return copy(value, buffer, size);
 }
 
 int nvmlInitWithFlags(unsigned flags) {
@@ -182,6 +199,14 @@ int nvmlDeviceGetName(handle_t handle, char *buffer, unsigned size) {
     return identity(handle, uuid, name) ? copy(name, buffer, size) : INVALID_ARGUMENT;
 }
 
+int nvmlDeviceGetSerial(handle_t handle, char *buffer, unsigned size) {
+    return text("nvmlDeviceGetSerial", handle, "serial", buffer, size);
+}
+
+int nvmlDeviceGetVbiosVersion(handle_t handle, char *buffer, unsigned size) {
+    return text("nvmlDeviceGetVbiosVersion", handle, "vbios", buffer, size);
+}
+
 struct memory {
     unsigned long long total, free, used;
 };
@@ -218,6 +243,18 @@ int nvmlDeviceGetMemoryInfo_v2(handle_t handle, struct memory_v2 *found) {
 }
 
 NUMBER(nvmlDeviceGetEnforcedPowerLimit, unsigned, "power_limit_mw")
+NUMBER(nvmlDeviceGetMemoryBusWidth, unsigned, "memory_bus_bits")
+NUMBER(nvmlDeviceGetNumGpuCores, unsigned, "cuda_cores")
+NUMBER(nvmlDeviceGetVirtualizationMode, unsigned, "virtualization")
+NUMBER(nvmlDeviceGetModuleId, unsigned, "module_id")
+NUMBER(nvmlDeviceGetPersistenceMode, unsigned, "persistence")
+NUMBER(nvmlDeviceGetComputeMode, unsigned, "compute_mode")
+NUMBER(nvmlDeviceGetCurrPcieLinkGeneration, unsigned, "pcie_generation")
+NUMBER(nvmlDeviceGetMaxPcieLinkGeneration, unsigned, "pcie_generation_max")
+NUMBER(nvmlDeviceGetCurrPcieLinkWidth, unsigned, "pcie_width")
+NUMBER(nvmlDeviceGetMaxPcieLinkWidth, unsigned, "pcie_width_max")
+NUMBER(nvmlDeviceGetGpcClkVfOffset, int, "sm_clock_offset_mhz")
+NUMBER(nvmlDeviceGetMemClkVfOffset, int, "memory_clock_offset_mhz")
 NUMBER_AND_PENDING(nvmlDeviceGetEccMode, int, "ecc")
 NUMBER_AND_PENDING(nvmlDeviceGetMigMode, unsigned, "mig")
 
@@ -229,6 +266,114 @@ int nvmlDeviceGetCudaComputeCapability(handle_t handle, int *major, int *minor) 
     *major = (int)first;
     *minor = (int)second;
     return code;
+}
+
+enum { SM_CLOCK = 1, MEMORY_CLOCK = 2 };
+
+int nvmlDeviceGetMaxClockInfo(handle_t handle, int type, unsigned *mhz) {
+    unsigned long long number = 0;
+    const char *name = type == SM_CLOCK ? "sm_clock_max_mhz" : "memory_clock_max_mhz";
+    if (type != SM_CLOCK && type != MEMORY_CLOCK)
+        return INVALID_ARGUMENT;
+    int code = fact("nvmlDeviceGetMaxClockInfo", handle, name, &number);
+    *mhz = (unsigned)number;
+    return code;
+}
+
+/* Of a card with links, those beyond the last do not exist; a card without any does not know the question. */
+static int nvlink(const char *entry, handle_t handle, const char *name, unsigned link, unsigned *value) {
+    unsigned long long links = 0, number = 0;
+    int code = fact(entry, handle, "nvlinks", &links);
+    if (!code && link >= links)
+        return INVALID_ARGUMENT;
+    if (!code)
+        code = fact(entry, handle, name, &number);
+    *value = (unsigned)number;
+    return code;
+}
+
+int nvmlDeviceGetNvLinkState(handle_t handle, unsigned link, unsigned *active) {
+    return nvlink("nvmlDeviceGetNvLinkState", handle, "nvlink_active", link, active);
+}
+
+int nvmlDeviceGetNvLinkVersion(handle_t handle, unsigned link, unsigned *version) {
+    return nvlink("nvmlDeviceGetNvLinkVersion", handle, "nvlink_version", link, version);
+}
+
+struct pci {
+    char legacy_bus_id[16];
+    unsigned domain, bus, device, device_id, subsystem_id;
+    char bus_id[32];
+};
+
+int nvmlDeviceGetPciInfo_v3(handle_t handle, struct pci *found) {
+    unsigned long long bus = 0, device_id = 0, subsystem_id = 0;
+    int code = fact("nvmlDeviceGetPciInfo_v3", handle, "pci_device", &device_id);
+    if (!code)
+        code = fact("nvmlDeviceGetPciInfo_v3", handle, "pci_subsystem", &subsystem_id);
+    if (!code)
+        code = fact("nvmlDeviceGetPciInfo_v3", handle, "pci_bus", &bus);
+    if (code)
+        return code;
+    *found = (struct pci){
+        .bus = (unsigned)bus,
+        .device_id = (unsigned)device_id,
+        .subsystem_id = (unsigned)subsystem_id,
+    };
+    snprintf(found->legacy_bus_id, sizeof found->legacy_bus_id, "0000:%02X:00.0", found->bus & 255);
+    snprintf(found->bus_id, sizeof found->bus_id, "00000000:%02X:00.0", found->bus & 255);
+    return SUCCESS;
+}
+
+struct attributes {
+    unsigned multiprocessors, copy_engines, decoders, encoders, jpeg, ofa, gpu_slices, compute_slices;
+    unsigned long long memory_mb;
+};
+
+/* As the real one, it answers for MIG instances alone. */
+int nvmlDeviceGetAttributes_v2(handle_t handle, struct attributes *found) {
+    unsigned long long multiprocessors = 0, gpu_slices = 0, compute_slices = 0;
+    int code = fact("nvmlDeviceGetAttributes_v2", handle, "multiprocessors", &multiprocessors);
+    if (!code)
+        code = fact("nvmlDeviceGetAttributes_v2", handle, "gpu_slices", &gpu_slices);
+    if (!code)
+        code = fact("nvmlDeviceGetAttributes_v2", handle, "compute_slices", &compute_slices);
+    *found = (struct attributes){
+        .multiprocessors = (unsigned)multiprocessors,
+        .gpu_slices = (unsigned)gpu_slices,
+        .compute_slices = (unsigned)compute_slices,
+    };
+    return code;
+}
+
+int nvmlDeviceGetMaxMigDeviceCount(handle_t handle, unsigned *count) {
+    unsigned long long on = 0;
+    int code = fact("nvmlDeviceGetMaxMigDeviceCount", handle, "mig", &on);
+    *count = on ? 7 : 0;
+    return code == NOT_SUPPORTED ? SUCCESS : code;
+}
+
+int nvmlDeviceGetMigDeviceHandleByIndex(handle_t handle, unsigned index, handle_t *found) {
+    char value[LINE], uuid[TEXT];
+    int card, id, code = enter("nvmlDeviceGetMigDeviceHandleByIndex");
+    if (code)
+        return code;
+    for (int i = 0; find("instance", i, value); i++)
+        if (sscanf(value, "%d %95s %d", &card, uuid, &id) == 3 && card == card_of(handle) && !index--) {
+            *found = handle_of(card, id);
+            return SUCCESS;
+        }
+    return NOT_FOUND;
+}
+
+int nvmlDeviceGetDeviceHandleFromMigDeviceHandle(handle_t handle, handle_t *found) {
+    int code = enter("nvmlDeviceGetDeviceHandleFromMigDeviceHandle");
+    if (code)
+        return code;
+    if (instance_of(handle) == NO_INSTANCE)
+        return INVALID_ARGUMENT;
+    *found = handle_of(card_of(handle), NO_INSTANCE);
+    return SUCCESS;
 }
 
 struct process {
