@@ -82,7 +82,8 @@ class TelemetrySummary:
     """What a device did in the time that counts: from the opening of the data gate to the seal.
 
     A run that never trained is summed up from its first sample to its last. Whatever is None has its reason in
-    `missing`, under the name of the reading that it would be made from; without a GPU its fields are None.
+    `missing`, under the name of the reading that it would be made from, or `samples` where there were no more of
+    them; without a GPU its fields are None.
     """
 
     seconds: float  # that were summed up
@@ -139,7 +140,7 @@ def summarise(
     reasons = {
         name: why
         for name, why in missing.items()
-        if not within or any(getattr(sample, name) is None for sample in within)
+        if not within or any(getattr(sample, name, None) is None for sample in within)
     }
     energy_j, source = _energy(samples, on_gpu, start_s, end_s)
     if energy_j is None:
