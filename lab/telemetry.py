@@ -247,14 +247,16 @@ def _clock_reasons(card: object) -> float:
 
 def summary_of(recording: Recording, *, train_s: float | None) -> TelemetrySummary:
     """The record's share of a recording. `train_s` is from the gate to the seal; None when nothing was sealed."""
-    start_s = next((at_s for name, at_s in recording.phases if name == TRAINING), None)
-    end_s = recording.ended_s if start_s is None or train_s is None else start_s + train_s
+    opened_s = next((at_s for name, at_s in recording.phases if name == TRAINING), None)
+    first_s = recording.samples[0].at_s if recording.samples else 0.0
+    start_s = first_s if opened_s is None else opened_s
+    end_s = recording.ended_s if opened_s is None or train_s is None else opened_s + train_s
     return summarise(
         recording.samples,
         recording.missing,
         on_gpu=recording.on_gpu,
-        start_s=start_s or 0.0,
-        end_s=max(end_s, start_s or 0.0),
+        start_s=start_s,
+        end_s=max(end_s, start_s),
     )
 
 

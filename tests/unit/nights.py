@@ -105,6 +105,8 @@ def make_telemetry(**changed: Any) -> TelemetrySummary:
         "limited_s": {"power_cap": 55.0},
         "mean_cpu_mhz": 3100.0,
         "cpu_stalled_share": 0.01,
+        "memory_stalled_share": 0.0,
+        "io_stalled_share": 0.0,
         "peak_container_memory_bytes": 5 * 2**30,
         "missing": {},
     }

@@ -9,14 +9,15 @@ import json
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
-from lab.samples import REASONS
-from lab.telemetry import Sampler, summary_of, write_recording
+from lab.samples import REASONS, Sample
+from lab.telemetry import Recording, Sampler, summary_of, write_recording
 from tests.conftest import QuietWatch
 from tests.nvml import environment
 from tests.nvml.machines import A100_PCIE_MIG, H100_SXM, MIB, RTX_3080, UNKNOWN_ERROR, Machine
@@ -322,3 +323,17 @@ def test_every_sample_is_in_the_table(tmp_path: Path) -> None:
     metadata = {key.decode(): json.loads(value) for key, value in table.schema.metadata.items()}
     assert metadata["missing"] == sampler.recording.missing
     assert metadata["clock_reasons"] == {str(bit): name for bit, name in REASONS.items()}
+
+
+def test_a_run_that_never_trained_is_summed_up_as_a_whole() -> None:
+    """What kept it from starting (a slow disk, say) is what a person looks for."""
+    counted = tuple(Sample(at_s=0.5 + n, io_stalled_s=0.75 * n) for n in range(11))
+    whole = Recording(
+        samples=counted, missing={}, phases=(("start-up", 0.6),), on_gpu=False, ended_s=10.4
+    )
+    summary = summary_of(whole, train_s=None)
+    assert (summary.seconds, summary.samples) == (pytest.approx(9.9), 10)
+    assert summary.io_stalled_share == pytest.approx(0.75)
+    trained = replace(whole, phases=(*whole.phases, ("training", 4.0)))
+    assert summary_of(trained, train_s=5.0).seconds == pytest.approx(5.0)
+    assert summary_of(trained, train_s=None).seconds == pytest.approx(6.4)
