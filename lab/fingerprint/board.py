@@ -119,7 +119,7 @@ def _take_class(readings: Readings, handle: Any, card: Any) -> None:
     if handle is not card:
         take("mig_slice", lambda: _slice(handle))
     take("ecc", lambda: bool(ask(pynvml.nvmlDeviceGetEccMode, card)[0]))
-    take("power_limit_w", lambda: ask(pynvml.nvmlDeviceGetEnforcedPowerLimit, card) / 1000)
+    take("power_limit_w", lambda: _power_limit_w(card, readings.facts["form_factor"]))
     take(
         "virtualization",
         lambda: _word(VIRTUALIZATION, ask(pynvml.nvmlDeviceGetVirtualizationMode, card)),
@@ -178,6 +178,12 @@ def _sm_count(handle: Any, card: Any) -> int:
     if each is None:
         raise Unreadable(f"{cores} cores, of a generation whose multiprocessors are not known here")
     return cores // each
+
+
+def _power_limit_w(card: Any, form_factor: Value) -> float:
+    if form_factor == "mobile":  # it would lose every run
+        raise Unreadable("a laptop moves it by itself, between its processor and its GPU")
+    return float(ask(pynvml.nvmlDeviceGetEnforcedPowerLimit, card)) / 1000
 
 
 def _slice(handle: Any) -> str:
