@@ -110,6 +110,7 @@ def set_up(settings: Settings, *, campaign: str, say: Say) -> Iterator[Ready]:
                 cpus=settings.cpus,
                 subject=subject,
                 fingerprint=take_fingerprint(subject),
+                throttled_share=settings.throttled_share,
             ),
             image=image,
             data_sha256=verify_data(data),

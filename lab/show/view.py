@@ -29,6 +29,8 @@ STYLES = {
     "confirm": "cyan",
     "audit": "yellow",
     "contended": "magenta",
+    "conditions": "magenta",
+    "throttled": "magenta",
 }
 FAILED_STYLE = "red"
 LAST_RESULTS = 8

@@ -195,20 +195,21 @@ def test_a_neighbour_who_comes_in_the_middle_ends_the_run(host: Host) -> None:
             watch.phase("training", cap_s=300.0)
             watch.advance(fraction=0.1)
             time.sleep(0.2)
-            before = lookout.seen
+            before, count = lookout.seen, lookout.count
             write_machine(machine, cards=(Card(),), processes=(Process(pid=neighbour),))
             assert until(lambda: lookout.seen)
+            counts = [count, lookout.count]
             try:
                 watch.advance(fraction=0.2)
             except ExperimentFailed as failure:
                 failed = [failure.status, failure.reason]
             write_machine(machine, cards=(Card(),))
             time.sleep(0.2)
-        answer = [before, [f.pid for f in lookout.seen], lookout.blind, *failed]
+        answer = [before, [f.pid for f in lookout.seen], lookout.blind, counts, *failed]
         """
     )
     sentence = f"somebody else computes on it: sleep (pid {host.neighbour}, 1.0 GiB)"
-    assert answer == [[], [host.neighbour], None, "contended", sentence]
+    assert answer == [[], [host.neighbour], None, [0, 1], "contended", sentence]
 
 
 def test_one_sighting_is_nobody(host: Host) -> None:
@@ -301,15 +302,15 @@ def test_a_driver_that_fails_ends_nothing_and_is_remembered(
     """A reading is not worth an experiment; that there was none must be said."""
     neighbour = (Process(pid=host.neighbour),)
     write_machine(host.machine, cards=(CARD,), processes=neighbour, fail={entry: code})
-    seen, blind, free = host.ask(
+    seen, blind, free, count = host.ask(
         """
         with Lookout(UUID, ours=set(), every_s=0.01) as lookout:
             time.sleep(0.1)
         free = wait_until_free(UUID, ours=set(), patience_s=None, say=print, interrupts=FREE)
-        answer = [lookout.seen, lookout.blind, free]
+        answer = [lookout.seen, lookout.blind, free, lookout.count]
         """
     )
-    assert (seen, free) == ([], True)
+    assert (seen, free, count) == ([], True, None)
     assert why in blind
 
 
