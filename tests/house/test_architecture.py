@@ -39,6 +39,7 @@ FLOW = [
     "verdict",
     "noise",
     "ledger",
+    "weighing",
     "lineage",
     "strategy",
     "preparation",
