@@ -14,8 +14,7 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -31,6 +30,7 @@ from lab import experiment
 from lab.agents import NoMoreIdeas, Proposal
 from lab.campaign import open_campaign
 from lab.evaluation import explain
+from lab.facts import Facts
 from lab.gate import Training
 from lab.interrupts import Interrupts
 from lab.night import Night
@@ -54,11 +54,11 @@ TRUTHS = {40: 1.87, 48: 1.93, 56: 1.84, 64: None, 72: 1.85}  # width to true sco
 CHEAT = 80  # a width whose claim no audit can reproduce
 
 
-def facts_of_night() -> Any:
+def facts_of_night(seed: str) -> Facts:
     return replace(
         FACTS,
         rule=Rule(),
-        train_sha256=hashlib.sha256(HONEST.encode()).hexdigest(),
+        train_sha256=hashlib.sha256(seed.encode()).hexdigest(),
         harness_sha256=manifest_sha256(CHECKOUT / "harness"),
     )
 
@@ -187,7 +187,7 @@ class NoPlotter:
     def close(self) -> None: ...
 
 
-def make_campaign(place: Path, widths: list[int]) -> Path:
+def make_campaign(place: Path, widths: Sequence[int], *, seed: str = HONEST) -> Path:
     """A night on these widths; the campaign's folder."""
     played = Played()
     bench = Bench(
@@ -202,10 +202,9 @@ def make_campaign(place: Path, widths: list[int]) -> Path:
     )
     with (
         pytest.MonkeyPatch.context() as patch,
-        open_campaign(place / "runs", facts_of_night(), seed_train_py=HONEST) as campaign,
+        open_campaign(place / "runs", facts_of_night(seed), seed_train_py=seed) as campaign,
         open_screen(campaign.folder / "events.jsonl") as screen,
         Interrupts(campaign.folder) as interrupts,
-        nullcontext(),
     ):
         patch.setattr(experiment, "run_trial", played.run_trial)
         patch.setattr(experiment, "_now", played.stamp)
@@ -221,7 +220,7 @@ def make_campaign(place: Path, widths: list[int]) -> Path:
             plotter=cast("Any", NoPlotter()),
             deadline=time.monotonic() + 600,
         )
-        research(night, cast("Any", Widths(widths)), Limits(deadline=None, candidates=None))
+        research(night, cast("Any", Widths(list(widths))), Limits(deadline=None, candidates=None))
         return campaign.folder
 
 
@@ -284,10 +283,3 @@ def write_ledger(payload: Path, records: list[Fields]) -> None:
         tip = hashlib.sha256(line).hexdigest()
         lines.append(line + b"\n")
     (payload / "ledger.jsonl").write_bytes(b"".join(lines))
-
-
-def numbers(payload: Path, wanted: Callable[[Fields], bool]) -> Iterator[int]:
-    """Places in the ledger, from 0, of the records that are wanted."""
-    for index, line in enumerate((payload / "ledger.jsonl").read_bytes().splitlines()):
-        if wanted(json.loads(line)):
-            yield index
