@@ -27,6 +27,7 @@ FACTS_CAP_BYTES = 1 * MIB
 LEDGER_CAP_BYTES = 64 * MIB
 TEXT_CAP_BYTES = 16 * MIB
 MOST_PROBLEMS = 1000
+MOST_CHARS = 400
 
 # A check looks, yields what is wrong, and returns what it found to be right.
 Findings = Generator[str, None, str]
@@ -59,12 +60,18 @@ def look(name: str, findings: Callable[[], Findings], *, level: int = LEVEL) -> 
         problems.append(f"it cannot be followed: {type(error).__name__}: {str(error)[:200]}")
     if problems:
         more = f" ({len(problems) - 1} more)" if len(problems) > 1 else ""
-        words = _plain(problems[0]) + more
-    return Check(level=level, name=name, passed=not problems, words=words)
+        words = problems[0] + more
+    return stated(name, passed=not problems, words=words, level=level)
 
 
 def not_looked_at(name: str, why: str, *, level: int = LEVEL) -> Check:
-    return Check(level=level, name=name, passed=None, words=why)
+    return stated(name, passed=None, words=why, level=level)
+
+
+def stated(name: str, *, passed: bool | None, words: str, level: int = LEVEL) -> Check:
+    """A Check whose words may quote a bundle: harmless on one line of a terminal."""
+    plain = "".join(c if c.isprintable() else "?" for c in " ".join(words.split()))
+    return Check(level=level, name=name, passed=passed, words=plain[:MOST_CHARS])
 
 
 def read_capped(path: Path, cap_bytes: int) -> bytes:
@@ -137,8 +144,3 @@ def _says_the_same(given: Any, whole: Any) -> bool:
 
 def _text(value: object) -> str:
     return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False)
-
-
-def _plain(text: str) -> str:
-    """Text that came out of a bundle, harmless on one line of a terminal."""
-    return "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))[:400]
