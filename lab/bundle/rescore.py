@@ -34,6 +34,7 @@ from lab.bundle.evidence import (
     Findings,
     look,
     not_looked_at,
+    open_regular,
     read_capped,
     read_chain,
     stated,
@@ -176,8 +177,7 @@ def _copy_capped(source: Path, target: Path, cap_bytes: int) -> str:
         ValueError: it is longer.
     """
     digest, left = hashlib.sha256(), cap_bytes
-    descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    with os.fdopen(descriptor, "rb") as taken, target.open("wb") as given:
+    with open_regular(source) as taken, target.open("wb") as given:
         while chunk := taken.read(MIB):
             left -= len(chunk)
             if left < 0:
