@@ -156,6 +156,23 @@ FORGERIES = [
         id="wide-tolerance",
     ),
     pytest.param(
+        of(1, lambda r: r["trial"]["audit"].update(tolerance_nats=0.005)), "audits", id="calibrated"
+    ),
+    pytest.param(
+        of(3, lambda r: r["trial"]["audit"].update(calibrated=True)), "audits", id="again-calibrated"
+    ),
+    pytest.param(
+        of(3, lambda r: r["trial"]["audit"].update(order_rows=1)), "audits", id="few-rows-again"
+    ),
+    pytest.param(of(3, lambda r: r["trial"]["audit"].update(power=1.0)), "audits", id="power"),
+    pytest.param(
+        of(3, lambda r: r["trial"]["audit"].update(claimed_bpb=1.5)), "audits", id="other-claim"
+    ),
+    pytest.param(
+        of(3, lambda r: r["trial"]["audit"].update(worst_difference_nats=0.5)), "audits", id="worst"
+    ),
+    pytest.param(of(5, lambda r: r["trial"].update(audit_s=900.0)), "budgets", id="long-audit"),
+    pytest.param(
         of(3, lambda r: r["trial"]["audit"].update(blind_bpb=1.0)), "audits", id="blind-score"
     ),
     pytest.param(
@@ -352,6 +369,7 @@ def test_budgets_of_another_profile_are_not_guessed(payload: Path) -> None:
         file.write("\nPROFILES = {}\n")
     found = verdict_on(payload)
     assert found["budgets"].passed is None
+    assert found["audits"].passed is True, "what follows from no profile is still checked"
     assert failed(payload) == {"recipe"}, "the scores name another harness"
 
 
