@@ -120,18 +120,31 @@ def noise_of(
 
     `also` is one more re-run, of this candidate and with this score, that has no Record yet.
     """
-    candidates = []
-    for record in records:
+    runs: dict[int, list[float]] = {}
+    for record in records:  # one pass: a verification asks it of every record
         if record.kind == CANDIDATE and record.verdict.confirm:
-            runs = scores_of([record, *reruns_of(records, record.number)])
-            runs += [also[1]] if also and also[0] == record.number else []
-            candidates.append(runs)
+            runs[record.number] = scores_of([record])
+        elif record.kind == CONFIRM and record.original in runs:
+            runs[record.original] += scores_of([record])
+    if also and also[0] in runs:
+        runs[also[0]].append(also[1])
+    candidates = list(runs.values())
     groups = noise_groups(scores_of(baselines_of(records)), candidates, prior)
     return pool_noise(groups, prior)
 
 
 def scores_of(records: Sequence[Record]) -> list[float]:
     return [r.trial.val_bpb for r in records if r.trial.val_bpb is not None]
+
+
+def tolerance_of(records: Sequence[Record]) -> float | None:
+    """What a campaign's A/A run allows two honest containers to differ by; None before it."""
+    for record in records:
+        audit = record.trial.audit
+        measured = record.trial.status is Status.MEASURED
+        if record.kind == BASELINE and measured and audit and audit.calibrated and audit.passed:
+            return audit.tolerance_nats
+    return None
 
 
 def open_candidate(records: Sequence[Record]) -> Record | None:
@@ -151,6 +164,20 @@ def open_candidate(records: Sequence[Record]) -> Record | None:
             return None
         return record if record.original is None else records[record.original - 1]
     return None
+
+
+def parse_line(line: bytes) -> tuple[Record, str]:
+    """The Record of one line, and the sha256 that it gives for the line before it.
+
+    Raises:
+        ValueError: it is not a Record.
+    """
+    try:
+        fields = json.loads(line)
+        previous = fields.pop("previous_sha256")
+        return _RECORD.validate_python(fields), str(previous)
+    except (KeyError, AttributeError, TypeError, RecursionError, ValidationError) as error:
+        raise ValueError(f"not a record: {str(error).splitlines()[0]}") from error
 
 
 class Ledger:
@@ -209,21 +236,10 @@ class Ledger:
         scores = scores_of(self.baselines())
         return statistics.fmean(scores) if scores else None
 
-    def tolerance_nats(self) -> float | None:
-        """What this campaign's A/A run allows two honest containers to differ by; None before it."""
-        for record in self.records:
-            audit = record.trial.audit
-            measured = record.trial.status is Status.MEASURED
-            if record.kind == BASELINE and measured and audit and audit.calibrated and audit.passed:
-                return audit.tolerance_nats
-        return None
-
     def _admit(self, line: bytes, line_number: int) -> None:
         try:
-            fields = json.loads(line)
-            previous = fields.pop("previous_sha256")
-            record = _RECORD.validate_python(fields)
-        except (ValueError, KeyError, AttributeError, TypeError, ValidationError) as error:
+            record, previous = parse_line(line)
+        except ValueError as error:
             raise self._broken(line_number, f"line {line_number} is not a record") from error
         if previous != self._tip:
             raise self._broken(

@@ -23,7 +23,7 @@ Never   starts an experiment, or trusts what an image says of itself: the files 
 """
 
 from lab.image.build import ensure_image
-from lab.image.check import verify_image
+from lab.image.check import named_image, verify_image
 from lab.image.found import Image, Target, Variant, find_image
 from lab.image.moved import export_image, export_oci, import_image
 from lab.image.pinning import pin_images
@@ -42,6 +42,7 @@ __all__ = [
     "export_oci",
     "find_image",
     "import_image",
+    "named_image",
     "pin_images",
     "prune_images",
     "verify_image",

@@ -43,6 +43,7 @@ FLOW = [
     "verdict",
     "noise",
     "ledger",
+    "weighing",
     "lineage",
     "strategy",
     "preparation",
