@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from lab.errors import ImageError, LabError
+from lab.errors import BadInput, ImageError, LabError
 from lab.settings import CHECKOUT, Settings, read_settings
 
 app = typer.Typer(
@@ -159,6 +159,49 @@ def noise(
     from lab.byhand import measure_noise
 
     measure_noise(settings_of(tag=tag, profile=profile, seed=seed, cpus=cpus), file, runs, say)
+
+
+@app.command()
+def replay(
+    file: Annotated[Path, typer.Argument(help="A bundle.")],
+    experiment: Annotated[str, typer.Option(help="Its number in the bundle, or best.")] = "best",
+    runs: Annotated[int, typer.Option(min=2, max=100, help="How often to run it here.")] = 3,
+    cpus: Cpus = None,
+) -> None:
+    """Run a bundle's claim here: is its gain here too? Exit 0 reproduced, 20 not, 21 cannot tell yet."""
+    from lab.replay import EXIT_CODES
+    from lab.replay import replay as run_replay
+
+    if experiment != "best" and not experiment.isdecimal():
+        raise BadInput(f"no experiment is called {experiment}.", do="give its number, or best.")
+    done = run_replay(
+        settings_of(cpus=cpus),
+        file,
+        experiment=None if experiment == "best" else int(experiment),
+        runs=runs,
+        say=say,
+    )
+    print(f"\n{done.markdown}\n")
+    say(f"every number: {done.folder / 'replay.json'}")
+    raise typer.Exit(EXIT_CODES[done.found.outcome])
+
+
+@app.command()
+def compare(
+    names: Annotated[list[str], typer.Argument(help="Bundles, folders of campaigns, or tags.")],
+    output: Annotated[
+        list[Path] | None, typer.Option(help="A file that ends in .md or .html; may be repeated.")
+    ] = None,
+) -> None:
+    """Put campaigns of several hosts side by side: gains compare, absolute scores only within a class."""
+    from lab.compare import compare as compare_campaigns
+    from lab.show.comparison import draw, write_comparison
+
+    comparison = compare_campaigns(settings_of().runs, names)
+    Console().print(draw(comparison))
+    for path in output or []:
+        for written in write_comparison(comparison, path):
+            say(f"written: {written}")
 
 
 @app.command()

@@ -21,14 +21,14 @@ from lab.campaign import Campaign, Pending
 from lab.contract import ContractBroken, check
 from lab.gate import Training
 from lab.interrupts import Interrupts
-from lab.ledger import AUDIT, BASELINE, Record, reruns_of, scores_of
+from lab.ledger import AUDIT, BASELINE, REPLAY, Record, reruns_of, scores_of
 from lab.lines import count_code_lines
 from lab.night import Night
 from lab.outcome import Status
 from lab.show.results import ending, name_of, write_results
 from lab.show.screen import Screen
 from lab.trial import Bench, Trial, reject, run_trial
-from lab.verdict import Change, Verdict, accept_baseline, refuse, screen, settle
+from lab.verdict import Change, Verdict, accept_baseline, note_replay, refuse, screen, settle
 from lab.workspace import Candidate
 
 # Of the slowest baseline's time from container to score; a model that is worth its budget is not so much dearer.
@@ -204,7 +204,7 @@ def _bench(night: Night) -> Bench:
 def _doubt(campaign: Campaign, pending: Pending, score: Score, training: Training) -> Plan | None:
     """How to audit a claim: everything that something would follow from, and whatever is asked for."""
     tolerance = campaign.ledger.tolerance_nats()
-    if pending.kind == BASELINE:
+    if pending.kind in (BASELINE, REPLAY):
         return Plan(tolerance_nats=tolerance, holdout=True)
     verdict = _weigh(campaign, pending, score.bpb, training)
     if pending.kind == AUDIT or verdict is None:
@@ -222,6 +222,8 @@ def _decide(campaign: Campaign, pending: Pending, trial: Trial) -> Verdict:
         )
     if pending.kind == BASELINE:
         return accept_baseline(trial.val_bpb)
+    if pending.kind == REPLAY:
+        return note_replay(trial.val_bpb)
     if pending.kind == AUDIT:
         return refuse(f"an audit of {pending.original}", best_bpb=None)
     verdict = _weigh(campaign, pending, trial.val_bpb, trial.training)

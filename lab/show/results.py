@@ -34,6 +34,7 @@ from lab.ledger import (
     BASELINE,
     CANDIDATE,
     CONFIRM,
+    REPLAY,
     Record,
     baselines_of,
     best_of,
@@ -52,7 +53,13 @@ TSV_COLUMNS = ("commit", "val_bpb", "memory_gb", "status", "description", "audit
 SHORT_COMMIT = 7
 GIB = 2**30
 
-_WORDS = {"keep": "kept", "discard": "discarded", "confirm": "to confirm", "audit": "audited"}
+_WORDS = {
+    "keep": "kept",
+    "discard": "discarded",
+    "confirm": "to confirm",
+    "audit": "audited",
+    "replay": "replayed",
+}
 _RECORD = TypeAdapter(Record)
 _NOISE = TypeAdapter(Noise)
 _TERMINAL_SEQUENCE = re.compile(
@@ -96,12 +103,12 @@ def _harmless(character: str) -> str:
 def ending(record: Record) -> str:
     """How an experiment ended, in one word.
 
-    A measured one is "baseline", "audit", "keep", "confirm" (not decided before another run) or "discard";
+    A measured one is "baseline", "audit", "replay", "keep", "confirm" (not decided before another run) or "discard";
     any other is named by its Status.
     """
     if record.trial.status != Status.MEASURED:
         return record.trial.status.value
-    if record.kind in (BASELINE, AUDIT):
+    if record.kind in (BASELINE, AUDIT, REPLAY):
         return record.kind
     if record.verdict.confirm:
         return "confirm"
