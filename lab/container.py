@@ -195,11 +195,19 @@ class Container:
             self._handle.reload()
         return bool(self._handle.attrs["State"]["Running"])
 
-    def peak_memory_bytes(self) -> int | None:
-        """The most memory it has used so far; None once it has ended, or where the kernel hides it."""
+    def pid(self) -> int:
+        """The id of its first process, as the host counts; 0 once it has ended.
+
+        Raises:
+            EngineError: the engine does not answer, or the container vanished.
+        """
         with self._engine.timed(f"look at {self.name}"):
             self._handle.reload()
-        return read_peak_memory(int(self._handle.attrs["State"]["Pid"]))
+        return int(self._handle.attrs["State"]["Pid"])
+
+    def peak_memory_bytes(self) -> int | None:
+        """The most memory it has used so far; None once it has ended, or where the kernel hides it."""
+        return read_peak_memory(self.pid())
 
     def lines(self) -> Iterator[str]:
         """What it prints, line by line as it comes, until it ends.
@@ -259,17 +267,28 @@ def read_peak_memory(
 
     From the kernel, because the engine's own statistics take up to a second to answer.
     """
+    return _read_memory(pid, "memory.peak", "memory.max_usage_in_bytes", proc, cgroups)
+
+
+def read_memory(
+    pid: int, *, proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")
+) -> int | None:
+    """Memory that a process's cgroup uses now, in bytes, the page cache of its files included."""
+    return _read_memory(pid, "memory.current", "memory.usage_in_bytes", proc, cgroups)
+
+
+def _read_memory(pid: int, v2: str, v1: str, proc: Path, cgroups: Path) -> int | None:
     try:
         for line in (proc / str(pid) / "cgroup").read_text().splitlines():
             _, controllers, path = line.split(":", 2)
             if controllers == "":
-                peak = cgroups / path.lstrip("/") / "memory.peak"
+                file = cgroups / path.lstrip("/") / v2
             elif "memory" in controllers.split(","):
-                peak = cgroups / "memory" / path.lstrip("/") / "memory.max_usage_in_bytes"
+                file = cgroups / "memory" / path.lstrip("/") / v1
             else:
                 continue
-            if peak.exists():
-                return int(peak.read_text())
+            if file.exists():
+                return int(file.read_text())
     except (OSError, ValueError):
         return None
     return None

@@ -81,6 +81,7 @@ class Lookout:
     ) -> None:
         self.seen: tuple[Foreign, ...] = ()  # the first foreign processes; they are not forgotten
         self.blind: str | None = None  # why a look failed, when one did; None when all succeeded
+        self.count: int | None = None  # of foreign processes at the last look; None when it failed
         self._gpu_uuid = gpu_uuid
         self._ours = ours
         self._every_s = every_s
@@ -135,7 +136,9 @@ class Lookout:
             now = _foreign(processes(), self._ours, self._proc)
         except Unreadable as error:
             self.blind = self.blind or str(error)
+            self.count = None
             return ()
+        self.count = len(now)
         # One sighting proves nothing: the driver lists a process for a moment after it ended, and its number may
         # be another program's by then. Two in a row, a second apart, are somebody who stays.
         known = {process.pid for process in before}

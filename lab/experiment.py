@@ -169,7 +169,7 @@ def _run(night: Night, pending: Pending) -> Trial:
         seed = original.trial.seed if original.trial.seed is not None else seed
         if campaign.restore_checkpoint(original.number, campaign.folder_of(pending.number)):
             sealed = original.trial.training
-    return run_trial(
+    trial = run_trial(
         _bench(night),
         campaign.folder_of(pending.number),
         number=pending.number,
@@ -178,6 +178,20 @@ def _run(night: Night, pending: Pending) -> Trial:
         doubt=lambda score, training: _doubt(campaign, pending, score, training),
         sealed=sealed,
     )
+    return _final(campaign, pending, trial)
+
+
+def _final(campaign: Campaign, pending: Pending, trial: Trial) -> Trial:
+    """What is throttled in two runs on end is given up: a card that is always warm must not hold the night.
+
+    It may be the idea that heats it. So it counts as tried and the agent hears of it, but nobody judges it.
+    """
+    if trial.status is not Status.CONDITIONS or pending.repeats is None:
+        return trial
+    if campaign.ledger.records[pending.repeats - 1].trial.status is not Status.CONDITIONS:
+        return trial
+    reason = f"twice on end, so it was not judged: {trial.reason}"
+    return replace(trial, status=Status.THROTTLED, reason=reason)
 
 
 def _bench(night: Night) -> Bench:

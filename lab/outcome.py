@@ -19,11 +19,13 @@ class Status(StrEnum):
     )
     LOST = "lost"  # the lab's fault
     CONTENDED = "contended"  # somebody else computed on the card
+    CONDITIONS = "conditions"  # the card was throttled for too long; run again once
+    THROTTLED = "throttled"  # it was again, in the run after that: never judged, and not run again
 
     @property
     def says_something(self) -> bool:
         """Whether it says anything of the idea; what does not is run again and shown to no agent."""
-        return self not in (Status.LOST, Status.CONTENDED)
+        return self not in (Status.LOST, Status.CONTENDED, Status.CONDITIONS)
 
 
 class ExperimentFailed(Exception):

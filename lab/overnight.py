@@ -35,7 +35,8 @@ from lab.runs import new_tag
 from lab.settings import Settings
 
 # Two in a row that say nothing of an idea, lost or contended, are bad luck; four are a broken or a crowded
-# host, and a night of them helps nobody.
+# host, and a night of them helps nobody. A card that is always warm is not among them: what it throttles twice
+# on end is given up, and counts.
 MOST_LOST_IN_A_ROW = 4
 
 
@@ -146,6 +147,8 @@ def _react(night: Night, record: Record) -> None:
     """What was spoilt may mean a broken host, and a failed baseline ends the night."""
     mend_the_host(night, record)
     status = record.trial.status
+    if record.kind == BASELINE and status is Status.THROTTLED:
+        raise _too_warm(night, record)
     if record.kind == BASELINE and status.says_something and status is not Status.MEASURED:
         raise CampaignError(
             "the baseline could not be measured, so there is nothing to improve on.",
@@ -178,10 +181,26 @@ def _too_many_in_a_row(record: Record) -> LabError:
             do="end that process or give the lab a card of its own, then start the same TAG again; "
             "the idea is on disk and is run first.",
         )
+    if record.trial.status is Status.CONDITIONS:
+        return LabError(
+            f"{MOST_LOST_IN_A_ROW} experiments in a row gave no result, this one because the GPU was throttled.",
+            why=record.trial.reason,
+            do="see to its cooling and power supply, then start the same TAG again; the idea is run first.",
+        )
     return LabError(
         f"{MOST_LOST_IN_A_ROW} experiments in a row were lost by the lab itself.",
         why=record.trial.reason,
         do="mend the host (`make doctor`), then start the same TAG again.",
+    )
+
+
+def _too_warm(night: Night, record: Record) -> LabError:
+    return LabError(
+        "the baseline was throttled in two runs on end, so there is no fair score to improve on.",
+        why=record.trial.reason,
+        do="see to the card's cooling and power supply, then start the same TAG again; where it is always so "
+        f"warm, THROTTLED_SHARE={night.settings.throttled_share:g} can be raised, and scores get noisier. "
+        f"See {night.campaign.folder_of(record.number) / 'telemetry.parquet'}.",
     )
 
 

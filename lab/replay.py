@@ -289,7 +289,10 @@ def judge(
             f"({one_line(last.trial.reason, 160)})",
             same_class=same_class,
             # That a model does not fit another card, or is too slow for it, says nothing against its gain.
-            failed=last.kind == REPLAY and (same_class or audited),
+            # Nor does a card that gets too warm.
+            failed=last.kind == REPLAY
+            and (same_class or audited)
+            and last.trial.status is not Status.THROTTLED,
         )
     if len(best) < wanted.best or len(baseline) < wanted.baseline:
         done = f"{len(best)} of {wanted.best} runs are made"

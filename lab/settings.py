@@ -65,6 +65,10 @@ class Settings(BaseModel):
     bpb_per_line: Annotated[float, Field(ge=0)] = 0.00005
     memory_share: Annotated[float, Field(gt=0, lt=1)] = 0.1
 
+    # A run whose GPU was throttled for more than this share of its training time is run again; why and for which
+    # reasons stands in lab/samples.py.
+    throttled_share: Annotated[float, Field(ge=0, le=1)] = 0.05
+
     # The search: where a candidate starts, and after how many the best is tried without one of its changes; 0 is
     # never. What they do stands in lab/strategy.py, and how they were chosen in benchmarks/strategies.py.
     strategy: Literal["greedy", "tree"] = "greedy"

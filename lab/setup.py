@@ -76,6 +76,7 @@ def set_up(settings: Settings, *, campaign: str, say: Say) -> Iterator[Ready]:
                 gpu_uuid=gpu.uuid if gpu else None,
                 cpus=settings.cpus,
                 class_id=fingerprint.class_id,
+                throttled_share=settings.throttled_share,
             ),
             image=image,
             fingerprint=fingerprint,

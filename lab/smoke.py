@@ -55,7 +55,8 @@ def _problems(night: Night) -> list[str]:
         f"experiment {r.number} ({r.title}) is {r.trial.status.value}: {r.trial.reason}"
         for r in records
         if r.trial.status
-        not in (Status.MEASURED, Status.CONTENDED)  # a neighbour's fault, and repeated
+        # The host's fault, and repeated.
+        not in (Status.MEASURED, Status.CONTENDED, Status.CONDITIONS)
     ]
     problems += [
         f"experiment {r.number} ({r.title}) leads somewhere and was not audited, or not on the holdout"

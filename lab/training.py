@@ -8,22 +8,38 @@ Never   evaluates
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from harness.profiles import Profile
 from lab.container import Container, ContainerExit, Engine
 from lab.gate import Broken, Event, Gate, HostFailed, Report, Sealed, Started, Training
 from lab.outcome import ExperimentFailed, Status, Watch
+from lab.parquet import Column, write_parquet
 from lab.sandbox import SealedSpec
 
 TICK_S = 0.25
 LOOK_EVERY_S = 1.0  # at the container; its socket tells most ends at once
 LAST_WORDS_S = 2.0  # between a closed socket and an exit
 REASON_CHARS = 200
+MOST_CLAIMS = 20_000  # an honest program reports twice a second
+CURVE_SOURCE = "claims of train.py about itself; only train_s is the host's"
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One report of train.py about itself, and when it came."""
+
+    train_s: float  # since the gate opened, by the host's clock; the rest is the program's word
+    step: int
+    tokens: int  # so far
+    loss: float | None  # nats a token
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,13 +50,20 @@ class TrainingFolders:
     window: Path  # the container's /data/train
     checkpoint: Path
     log: Path
+    curve: Path
     shards: Path  # the prepared training data
 
 
 def train(
-    engine: Engine, spec: SealedSpec, profile: Profile, folders: TrainingFolders, watch: Watch
+    engine: Engine,
+    spec: SealedSpec,
+    profile: Profile,
+    folders: TrainingFolders,
+    watch: Watch,
+    *,
+    runs_as: Callable[[int], None] = lambda pid: None,
 ) -> Training:
-    """Run one train container from create to seal.
+    """Run one train container from create to seal; `runs_as` is told the id of its first process.
 
     Raises:
         ExperimentFailed: no checkpoint was sealed in time; the reason says why.
@@ -59,11 +82,13 @@ def train(
         with engine.start(spec) as container:
             run = _Run(container, gate, profile, watch, began)
             try:
+                runs_as(container.pid())
                 return run.follow()
             except ExperimentFailed as failure:
                 raise run.explain(failure) from failure
             finally:
                 folders.log.write_bytes(container.finish().log)
+                write_curve(folders.curve, run.curve)
 
 
 class _Run:
@@ -78,6 +103,7 @@ class _Run:
         self.watch = watch
         self.began = began
         self.last_report: Report | None = None
+        self.curve: list[Claim] = []
         self.looked = began
 
     def follow(self) -> Training:
@@ -140,9 +166,10 @@ class _Run:
                 return event
             if isinstance(event, Report):
                 self.last_report = event
-                self.watch.advance(
-                    loss=event.loss, tokens_per_s=event.tokens / (time.monotonic() - opened)
-                )
+                seconds = time.monotonic() - opened
+                if len(self.curve) < MOST_CLAIMS:
+                    self.curve.append(Claim(seconds, event.step, event.tokens, event.loss))
+                self.watch.advance(loss=event.loss, tokens_per_s=event.tokens / seconds)
         raise late
 
     def _next(self, *, fraction: float | None) -> Event | None:
@@ -173,6 +200,32 @@ class _Run:
         if code == 0:
             raise ExperimentFailed(Status.INVALID, "it ended without saving a checkpoint")
         raise ExperimentFailed(Status.CRASHED, f"exit code {code}")
+
+
+def write_curve(path: Path, claims: Sequence[Claim]) -> None:
+    """The curve of a run as a table, marked as what it is: claims of a train.py that nobody checked.
+
+    `tokens_per_s` is over the time since the report before. No decision reads it, so a full disk only loses it.
+    """
+    before = [Claim(0.0, 0, 0, None), *claims]
+    speeds = [
+        (now.tokens - then.tokens) / (now.train_s - then.train_s)
+        if now.train_s > then.train_s
+        else None
+        for then, now in pairwise(before)
+    ]
+    with contextlib.suppress(OSError):
+        write_parquet(
+            path,
+            {
+                "step": Column(type="int64", values=[claim.step for claim in claims]),
+                "train_s": Column(type="double", values=[claim.train_s for claim in claims]),
+                "loss_nats": Column(type="double", values=[claim.loss for claim in claims]),
+                "tokens": Column(type="int64", values=[claim.tokens for claim in claims]),
+                "tokens_per_s": Column(type="double", values=speeds),
+            },
+            metadata={"source": CURVE_SOURCE},
+        )
 
 
 def last_words(ended: ContainerExit) -> str:

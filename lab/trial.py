@@ -25,7 +25,9 @@ from lab.errors import EngineError
 from lab.evaluation import Evaluation, Sitting, evaluate, explain
 from lab.gate import Training, is_as_sealed
 from lab.outcome import ExperimentFailed, Status, Watch
+from lab.samples import TelemetrySummary, throttled_too_long
 from lab.sandbox import SealedSpec, judge_spec, model_spec, train_spec, wipe_spec
+from lab.telemetry import TELEMETRY_FILE, Sampler, summary_of, write_recording
 from lab.training import TrainingFolders, train
 
 
@@ -47,6 +49,7 @@ class Trial:
     audit: Audit | None  # None: a discard, whose claim nobody had reason to doubt
     evaluation_s: float | None
     audit_s: float | None  # the holdout included
+    telemetry: TelemetrySummary | None = None  # None when nothing was trained
 
     @property
     def val_bpb(self) -> float | None:
@@ -65,6 +68,7 @@ class Bench:
     gpu_uuid: str | None
     cpus: float | None
     class_id: str
+    throttled_share: float = 0.05  # of the training time; a run above it is no fair one
 
 
 def reject(reason: str) -> Trial:
@@ -95,7 +99,7 @@ def run_trial(
     doubt: Callable[[Score, Training], Plan | None],
     sealed: Training | None = None,
 ) -> Trial:
-    """Run `folder`/train.py once. The checkpoint, logs and an audit.json are left in `folder`.
+    """Run `folder`/train.py once. Checkpoint, logs, curve, telemetry and an audit.json are left in `folder`.
 
     `doubt` sees a score and says how to audit it, or None where nothing will follow from it. With `sealed`
     nothing is trained: the checkpoint is there already, and is judged again.
@@ -109,9 +113,12 @@ def run_trial(
     training = found = None
     status, reason = Status.MEASURED, ""
     with Lookout(bench.gpu_uuid, ours=bench.engine.made) as lookout:
+        sampler = Sampler(bench.gpu_uuid, foreign=lambda: lookout.count)
         try:
             guarded = lookout.over(watch)
-            training = trained = sealed or _train(bench, folder, number, seed, guarded)
+            training = trained = sealed or _train(bench, folder, number, seed, guarded, sampler)
+            if why := _throttled(bench, sampler, trained):
+                raise ExperimentFailed(Status.CONDITIONS, why)
             found = _evaluate(
                 bench, folder, number, guarded, trained, lambda score: doubt(score, trained)
             )
@@ -127,6 +134,10 @@ def run_trial(
         finally:
             shutil.rmtree(folder / "meet", ignore_errors=True)
             shutil.rmtree(_window(bench, number), ignore_errors=True)
+    total_s = time.monotonic() - began
+    # A card that was held down explains that nothing was saved in time, and no other failure.
+    if status is Status.TIMED_OUT and (why := _throttled(bench, sampler, training)):
+        status, reason = Status.CONDITIONS, f"{reason}, but {why}"
     # A neighbour explains whatever else there is: too little memory, too few steps, a score that is too high.
     if lookout.seen and status is not Status.LOST:
         status, reason = Status.CONTENDED, describe(lookout.seen)
@@ -136,22 +147,50 @@ def run_trial(
         seed=seed,
         class_id=bench.class_id,
         unwatched=lookout.blind,
-        total_s=time.monotonic() - began,
+        total_s=total_s,
         training=training,
         val=found.val if found and status is Status.MEASURED else None,
         holdout=found.holdout if found and status is Status.MEASURED else None,
         audit=found.audit if found else None,
         evaluation_s=found.evaluation_s if found else None,
         audit_s=found.audit_s if found else None,
+        telemetry=_keep_telemetry(folder, sampler, training),
     )
 
 
-def _train(bench: Bench, folder: Path, number: int, seed: int, watch: Watch) -> Training:
+def _throttled(bench: Bench, sampler: Sampler, training: Training | None) -> str | None:
+    """Why the conditions of a run were not fair; None when they were, or when nobody can say."""
+    if sampler.recording is None:
+        return None
+    summary = summary_of(sampler.recording, train_s=training.train_s if training else None)
+    return throttled_too_long(summary, allowed_share=bench.throttled_share)
+
+
+def _keep_telemetry(
+    folder: Path, sampler: Sampler, training: Training | None
+) -> TelemetrySummary | None:
+    """Leave telemetry.parquet in `folder`, and sum it up; None when nothing was trained."""
+    recording = sampler.recording
+    if recording is None:
+        return None
+    summary = summary_of(recording, train_s=training.train_s if training else None)
+    try:
+        write_recording(folder / TELEMETRY_FILE, recording)
+    except OSError as error:  # its figures are not worth the experiment
+        missing = summary.missing | {TELEMETRY_FILE: error.strerror or str(error)}
+        summary = dataclasses.replace(summary, missing=missing)
+    return summary
+
+
+def _train(
+    bench: Bench, folder: Path, number: int, seed: int, watch: Watch, sampler: Sampler
+) -> Training:
     folders = TrainingFolders(
         gate=_make(folder / "meet" / "gate"),
         window=_window(bench, number),
         checkpoint=folder / "checkpoint",
         log=folder / "train.log",
+        curve=folder / "curve.parquet",
         shards=bench.data / "train",
     )
     spec = train_spec(
@@ -166,7 +205,15 @@ def _train(bench: Bench, folder: Path, number: int, seed: int, watch: Watch) -> 
         gpu_uuid=bench.gpu_uuid,
         cpus=bench.cpus,
     )
-    return train(bench.engine, spec, bench.profile, folders, watch)
+    with sampler:
+        return train(
+            bench.engine,
+            spec,
+            bench.profile,
+            folders,
+            sampler.over(watch),
+            runs_as=sampler.contains,
+        )
 
 
 def _evaluate(

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lab.ledger import Record
+from lab.parquet import replacing
 from lab.show.labels import Box, Wish, leader_of, place
-from lab.show.results import Tally, ending, ending_in_words, kept_bpb, one_line, replacing, tally
+from lab.show.results import Tally, ending, ending_in_words, kept_bpb, one_line, tally
 from lab.verdict import Noise
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ FAILURES = {
     "rejected": ("|", "rejected"),
     "lost": ("+", "lost"),
     "contended": ("_", "contended"),
+    "conditions": ("1", "conditions"),
+    "throttled": ("2", "throttled"),
 }
 
 # The user's matplotlibrc must not change the picture.

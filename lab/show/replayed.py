@@ -19,9 +19,10 @@ from lab.claim import Claim
 from lab.errors import CampaignError
 from lab.facts import Facts
 from lab.ledger import BASELINE, REPLAY, Record
+from lab.parquet import replacing
 from lab.reproduction import ERROR, KEPT_SHARE, MOST_MORE, POWER, Reproduction
 from lab.show.classes import differences
-from lab.show.results import hardware_of, one_line, replacing
+from lab.show.results import hardware_of, one_line
 
 REPLAY_FILE = "replay.json"
 WORDS_FILE = "replay.md"

@@ -11,10 +11,8 @@ repair or checks, so that looking at a night that runs can never disturb it.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
-import os
 import re
 import statistics
 import types
@@ -28,6 +26,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from lab import parquet
 from lab.errors import CampaignError
 from lab.ledger import (
     AUDIT,
@@ -65,8 +64,12 @@ _NOISE = TypeAdapter(Noise)
 _TERMINAL_SEQUENCE = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)?", re.DOTALL
 )
-_ARROW_TYPES: dict[type, str] = {str: "string", int: "int64", float: "double", bool: "bool"}
-_INT64 = range(-(2**63), 2**63)
+_ARROW_TYPES: dict[type, parquet.ArrowType] = {
+    str: "string",
+    int: "int64",
+    float: "double",
+    bool: "bool",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +77,7 @@ class Column:
     """One column of results.parquet: `trial.training.train_s`, and the type that it always has."""
 
     name: str
-    arrow_type: str
+    arrow_type: parquet.ArrowType
     path: tuple[str, ...]
 
 
@@ -221,7 +224,7 @@ def write_results(folder: Path, records: Sequence[Record]) -> None:
 
 def _write_tsv(path: Path, records: Sequence[Record]) -> None:
     lines = ["\t".join(TSV_COLUMNS), *("\t".join(_row(record)) for record in records)]
-    with replacing(path) as draft:
+    with parquet.replacing(path) as draft:
         draft.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
 
 
@@ -241,18 +244,13 @@ def _row(record: Record) -> tuple[str, ...]:
 
 
 def _write_parquet(path: Path, records: Sequence[Record]) -> None:
-    # Imported late: pyarrow costs 50 MB, and a command that only looks needs none of it.
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    columns = tuple(columns_of(Record))
-    schema = pa.schema([(column.name, pa.type_for_alias(column.arrow_type)) for column in columns])
-    arrays = [
-        pa.array([_cell(record, column) for record in records], type=field.type)
-        for column, field in zip(columns, schema, strict=True)
-    ]
-    with replacing(path) as draft:
-        pq.write_table(pa.Table.from_arrays(arrays, schema=schema), draft)
+    table = {
+        column.name: parquet.Column(
+            type=column.arrow_type, values=[_cell(record, column) for record in records]
+        )
+        for column in columns_of(Record)
+    }
+    parquet.write_parquet(path, table)
 
 
 def columns_of(kind: type, path: tuple[str, ...] = (), prefix: str = "") -> Iterator[Column]:
@@ -299,23 +297,7 @@ def _cell(record: Record, column: Column) -> str | int | float | bool | None:
         value = json.dumps(value, sort_keys=True, ensure_ascii=False)
     if isinstance(value, str):  # half a surrogate pair has no UTF-8
         return value.encode("utf-8", "replace").decode("utf-8")
-    if column.arrow_type == "int64" and value not in _INT64:
-        return None  # only a train.py's own claim can be so large, and then it is no number
     return typing.cast("int | float | bool", value)
-
-
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A path to write to that takes the place of `path` if the block ends well, else vanishes.
-
-    No fsync: a derived file that a power cut empties is written again by the next start.
-    """
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield draft
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def read_campaign(folder: Path) -> dict[str, Any]:

@@ -30,6 +30,8 @@ STYLES = {
     "audit": "yellow",
     "replay": "bold green",
     "contended": "magenta",
+    "conditions": "magenta",
+    "throttled": "magenta",
 }
 FAILED_STYLE = "red"
 LAST_RESULTS = 8

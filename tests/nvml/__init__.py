@@ -1,8 +1,8 @@
 """A machine with NVIDIA GPUs, for tests: a stand-in for the driver's library, and the file that it plays.
 
-nvml.c is built as libnvidia-ml.so.1 and speaks NVML's real C interface, so everything above it is the real
-thing: nvidia-ml-py, and our own code. pynvml keeps the library it has loaded, so a test runs what it
-tests in a process of its own, with `environment(...)`.
+The C files of this folder are built as one libnvidia-ml.so.1, which speaks NVML's real C interface, so
+everything above it is the real thing: nvidia-ml-py, and our own code. pynvml keeps the library it has
+loaded, so a test runs what it tests in a process of its own, with `environment(...)`.
 """
 
 from __future__ import annotations
@@ -19,14 +19,23 @@ import pytest
 from lab.sandbox import Mount, SealedSpec
 from lab.trial import Bench
 
-SOURCE = Path(__file__).with_name("nvml.c")
+SOURCES = Path(__file__).parent
 LIBRARY = "libnvidia-ml.so.1"
 COMPILERS = ("cc", "gcc", "clang")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Instance:
+    """One MIG instance of a card."""
+
+    uuid: str
+    slice: str = "1g.10gb"
+    facts: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
-    """One GPU. A fact that is not in `facts` is a reading that this card does not support."""
+    """One GPU. A fact that is not in `facts` or `texts` is a reading that this card does not support."""
 
     uuid: str = "GPU-6f1d2c4e-0000-0000-0000-000000000000"
     name: str = "NVIDIA H100 80GB HBM3"
@@ -40,7 +49,8 @@ class Card:
             "mig": 0,
         }
     )
-    instances: dict[int, str] = field(default_factory=dict)  # MIG: UUID by instance id
+    texts: dict[str, str] = field(default_factory=dict)
+    instances: dict[int, Instance] = field(default_factory=dict)  # MIG, by instance id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +69,8 @@ def build(folder: Path, *, image: Callable[[], Bench]) -> Path:
     compiler = next(filter(None, map(shutil.which, COMPILERS)), None)
     options = ["-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
     if compiler is not None:
-        command = [compiler, *options, "-o", str(folder / LIBRARY), str(SOURCE)]
+        command = [compiler, *options, "-o", str(folder / LIBRARY)]
+        command += [str(SOURCES / name) for name in _names()]
         built = subprocess.run(command, capture_output=True, text=True, check=False)
         code, words = built.returncode, built.stderr
     else:
@@ -78,9 +89,9 @@ def _build_in_image(folder: Path, bench: Bench, command: list[str]) -> tuple[int
         campaign=f"nvml-{os.getpid()}",
         experiment=0,
         image=bench.image,
-        command=(*command, "-o", f"/out/{LIBRARY}", "/source.c"),
+        command=(*command, "-o", f"/out/{LIBRARY}", *(f"/source/{name}" for name in _names())),
         mounts=(
-            Mount(source=SOURCE, target="/source.c"),
+            Mount(source=SOURCES, target="/source"),
             Mount(source=folder, target="/out", writable=True),
         ),
         gpu_uuid=None,
@@ -95,6 +106,11 @@ def _build_in_image(folder: Path, bench: Bench, command: list[str]) -> tuple[int
     return ended.exit_code, "\n".join(lines) + ended.log.decode("utf-8", "replace")
 
 
+def _names() -> list[str]:
+    """The C files that make the library."""
+    return sorted(path.name for path in SOURCES.glob("*.c"))
+
+
 def environment(library: Path, machine: Path) -> dict[str, str]:
     """The variables of a process that finds the stand-in in `library`, playing `machine`."""
     return os.environ | {"LD_LIBRARY_PATH": str(library), "NVML_STANDIN": str(machine)}
@@ -105,18 +121,21 @@ def write_machine(
     *,
     cards: tuple[Card, ...] = (),
     processes: tuple[Process, ...] = (),
+    driver: str = "580.65.06",
     fail: dict[str, int] | None = None,
     delay_ms: dict[str, int] | None = None,
 ) -> None:
     """What the library plays from now on. A reader sees the old machine or the new one, never a half."""
-    lines = ["driver 580.65.06"]
+    lines = [f"driver {driver}"]
     for index, card in enumerate(cards):
         lines.append(f"card {card.uuid} {card.name}")
         lines += [f"set {index} {name} {value}" for name, value in card.facts.items()]
-        lines += [
-            f"instance {index} {uuid} {instance} {card.name} MIG"
-            for instance, uuid in card.instances.items()
-        ]
+        lines += [f"text {index} {name} {value}" for name, value in card.texts.items()]
+        for number, instance in card.instances.items():
+            lines.append(
+                f"instance {index} {instance.uuid} {number} {card.name} MIG {instance.slice}"
+            )
+            lines += [f"set {index}.{number} {fact} {v}" for fact, v in instance.facts.items()]
     for process in processes:
         size = "-" if process.bytes is None else str(process.bytes)
         instance = "" if process.instance is None else f" {process.instance}"

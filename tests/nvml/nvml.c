@@ -7,12 +7,12 @@
  *   card GPU-1111 NVIDIA H100 80GB HBM3      a card: its UUID, then its name; the first is number 0
  *   instance 0 MIG-2222 7 MIG 3g.40gb        a MIG instance of card 0: UUID, instance id, name
  *   set 0 power_limit_mw 700000              one fact of card 0; without it the reading is NOT_SUPPORTED
+ *   set 0.7 multiprocessors 42               one fact of instance 7 of card 0, which has none of its card's
+ *   text 0 serial 1654922006134              one fact of card 0 that is a text
  *   process 0 4711 1048576 7                 a process computes on card 0: id, bytes (- is unknown), instance
  *   mps 0 4711 1048576 7                     the same, as a client of MPS
  *   fail nvmlDeviceGetEccMode 3              this entry point returns this code
  *   delay nvmlDeviceGetName 500              this entry point answers after so many milliseconds
- *
- * A further reading of one number is one line: NUMBER(entry point, its C type, the fact's name).
  */
 #include <stdatomic.h>
 #include <stdio.h>
@@ -20,20 +20,7 @@
 #include <string.h>
 #include <time.h>
 
-enum {
-    SUCCESS = 0,
-    UNINITIALIZED = 1,
-    INVALID_ARGUMENT = 2,
-    NOT_SUPPORTED = 3,
-    NOT_FOUND = 6,
-    INSUFFICIENT_SIZE = 7,
-    DRIVER_NOT_LOADED = 9,
-    VERSION_MISMATCH = 25,
-};
-enum { LINE = 512, TEXT = 96, NO_INSTANCE = -1 };
-
-/* A handle is a number in a pointer: card 3 is 4, its MIG instance 7 is 4 + 8 * 256. */
-typedef void *handle_t;
+#include "machine.h"
 
 static atomic_int opened;
 
@@ -42,8 +29,7 @@ static FILE *machine(void) {
     return path ? fopen(path, "r") : NULL;
 }
 
-/* The value of the line that begins with `key`; 0 when there is none. `skip` passes over so many of them. */
-static int find(const char *key, int skip, char *value) {
+int find(const char *key, int skip, char *value) {
     char line[LINE];
     size_t length = strlen(key);
     FILE *file = machine();
@@ -61,8 +47,7 @@ static int find(const char *key, int skip, char *value) {
     return 0;
 }
 
-/* What every call goes through: the delay and the failure that the file orders, and the state of the library. */
-static int enter(const char *entry) {
+int enter(const char *entry) {
     char key[LINE], value[LINE];
     snprintf(key, sizeof key, "delay %s", entry);
     if (find(key, 0, value)) {
@@ -76,9 +61,9 @@ static int enter(const char *entry) {
     return opened > 0 ? SUCCESS : UNINITIALIZED;
 }
 
-static int card_of(handle_t handle) { return (int)((size_t)handle & 255) - 1; }
-static int instance_of(handle_t handle) { return (int)((size_t)handle >> 8) - 1; }
-static handle_t handle_of(int card, int instance) {
+int card_of(handle_t handle) { return (int)((size_t)handle & 255) - 1; }
+int instance_of(handle_t handle) { return (int)((size_t)handle >> 8) - 1; }
+handle_t handle_of(int card, int instance) {
     return (handle_t)(size_t)(card + 1 + (instance + 1) * 256);
 }
 
@@ -97,24 +82,38 @@ static int identity(handle_t handle, char *uuid, char *name) {
     return 0;
 }
 
-static int copy(const char *text, char *buffer, unsigned size) {
+int copy(const char *text, char *buffer, unsigned size) {
     if (strlen(text) >= size)
         return INSUFFICIENT_SIZE;
     strcpy(buffer, text);
     return SUCCESS;
 }
 
-/* One fact of a card. A MIG instance has the facts of its card. */
-static int fact(const char *entry, handle_t handle, const char *name, unsigned long long *number) {
+int fact(const char *entry, handle_t handle, const char *name, unsigned long long *number) {
     char key[LINE], value[LINE];
     int code = enter(entry);
     if (code)
         return code;
-    snprintf(key, sizeof key, "set %d %s", card_of(handle), name);
+    if (instance_of(handle) == NO_INSTANCE)
+        snprintf(key, sizeof key, "set %d %s", card_of(handle), name);
+    else
+        snprintf(key, sizeof key, "set %d.%d %s", card_of(handle), instance_of(handle), name);
     if (!find(key, 0, value))
         return NOT_SUPPORTED;
-    *number = strtoull(value, NULL, 10);
+    *number = strtoull(value, NULL, 0);
     return SUCCESS;
+}
+
+/* One fact of a card that is a text. */
+static int text(const char *entry, handle_t handle, const char *name, char *buffer, unsigned size) {
+    char key[LINE], value[LINE];
+    int code = enter(entry);
+    if (code)
+        return code;
+    snprintf(key, sizeof key, "text %d %s", card_of(handle), name);
+    if (instance_of(handle) != NO_INSTANCE || !find(key, 0, value))
+        return NOT_SUPPORTED;
+    return copy(value, buffer, size);
 }
 
 int nvmlInitWithFlags(unsigned flags) {
@@ -200,6 +199,14 @@ int nvmlDeviceGetName(handle_t handle, char *buffer, unsigned size) {
     return identity(handle, uuid, name) ? copy(name, buffer, size) : INVALID_ARGUMENT;
 }
 
+int nvmlDeviceGetSerial(handle_t handle, char *buffer, unsigned size) {
+    return text("nvmlDeviceGetSerial", handle, "serial", buffer, size);
+}
+
+int nvmlDeviceGetVbiosVersion(handle_t handle, char *buffer, unsigned size) {
+    return text("nvmlDeviceGetVbiosVersion", handle, "vbios", buffer, size);
+}
+
 struct memory {
     unsigned long long total, free, used;
 };
@@ -235,24 +242,19 @@ int nvmlDeviceGetMemoryInfo_v2(handle_t handle, struct memory_v2 *found) {
     return code;
 }
 
-#define NUMBER(entry, type, name)                                                                          \
-    int entry(handle_t handle, type *value) {                                                              \
-        unsigned long long number = 0;                                                                     \
-        int code = fact(#entry, handle, name, &number);                                                    \
-        if (!code)                                                                                         \
-            *value = (type)number;                                                                         \
-        return code;                                                                                       \
-    }
-#define NUMBER_AND_PENDING(entry, type, name)                                                              \
-    int entry(handle_t handle, type *value, type *pending) {                                               \
-        unsigned long long number = 0;                                                                     \
-        int code = fact(#entry, handle, name, &number);                                                    \
-        if (!code)                                                                                         \
-            *value = *pending = (type)number;                                                              \
-        return code;                                                                                       \
-    }
-
 NUMBER(nvmlDeviceGetEnforcedPowerLimit, unsigned, "power_limit_mw")
+NUMBER(nvmlDeviceGetMemoryBusWidth, unsigned, "memory_bus_bits")
+NUMBER(nvmlDeviceGetNumGpuCores, unsigned, "cuda_cores")
+NUMBER(nvmlDeviceGetVirtualizationMode, unsigned, "virtualization")
+NUMBER(nvmlDeviceGetModuleId, unsigned, "module_id")
+NUMBER(nvmlDeviceGetPersistenceMode, unsigned, "persistence")
+NUMBER(nvmlDeviceGetComputeMode, unsigned, "compute_mode")
+NUMBER(nvmlDeviceGetCurrPcieLinkGeneration, unsigned, "pcie_generation")
+NUMBER(nvmlDeviceGetMaxPcieLinkGeneration, unsigned, "pcie_generation_max")
+NUMBER(nvmlDeviceGetCurrPcieLinkWidth, unsigned, "pcie_width")
+NUMBER(nvmlDeviceGetMaxPcieLinkWidth, unsigned, "pcie_width_max")
+NUMBER(nvmlDeviceGetGpcClkVfOffset, int, "sm_clock_offset_mhz")
+NUMBER(nvmlDeviceGetMemClkVfOffset, int, "memory_clock_offset_mhz")
 NUMBER_AND_PENDING(nvmlDeviceGetEccMode, int, "ecc")
 NUMBER_AND_PENDING(nvmlDeviceGetMigMode, unsigned, "mig")
 
@@ -264,6 +266,114 @@ int nvmlDeviceGetCudaComputeCapability(handle_t handle, int *major, int *minor) 
     *major = (int)first;
     *minor = (int)second;
     return code;
+}
+
+enum { SM_CLOCK = 1, MEMORY_CLOCK = 2 };
+
+int nvmlDeviceGetMaxClockInfo(handle_t handle, int type, unsigned *mhz) {
+    unsigned long long number = 0;
+    const char *name = type == SM_CLOCK ? "sm_clock_max_mhz" : "memory_clock_max_mhz";
+    if (type != SM_CLOCK && type != MEMORY_CLOCK)
+        return INVALID_ARGUMENT;
+    int code = fact("nvmlDeviceGetMaxClockInfo", handle, name, &number);
+    *mhz = (unsigned)number;
+    return code;
+}
+
+/* Of a card with links, those beyond the last do not exist; a card without any does not know the question. */
+static int nvlink(const char *entry, handle_t handle, const char *name, unsigned link, unsigned *value) {
+    unsigned long long links = 0, number = 0;
+    int code = fact(entry, handle, "nvlinks", &links);
+    if (!code && link >= links)
+        return INVALID_ARGUMENT;
+    if (!code)
+        code = fact(entry, handle, name, &number);
+    *value = (unsigned)number;
+    return code;
+}
+
+int nvmlDeviceGetNvLinkState(handle_t handle, unsigned link, unsigned *active) {
+    return nvlink("nvmlDeviceGetNvLinkState", handle, "nvlink_active", link, active);
+}
+
+int nvmlDeviceGetNvLinkVersion(handle_t handle, unsigned link, unsigned *version) {
+    return nvlink("nvmlDeviceGetNvLinkVersion", handle, "nvlink_version", link, version);
+}
+
+struct pci {
+    char legacy_bus_id[16];
+    unsigned domain, bus, device, device_id, subsystem_id;
+    char bus_id[32];
+};
+
+int nvmlDeviceGetPciInfo_v3(handle_t handle, struct pci *found) {
+    unsigned long long bus = 0, device_id = 0, subsystem_id = 0;
+    int code = fact("nvmlDeviceGetPciInfo_v3", handle, "pci_device", &device_id);
+    if (!code)
+        code = fact("nvmlDeviceGetPciInfo_v3", handle, "pci_subsystem", &subsystem_id);
+    if (!code)
+        code = fact("nvmlDeviceGetPciInfo_v3", handle, "pci_bus", &bus);
+    if (code)
+        return code;
+    *found = (struct pci){
+        .bus = (unsigned)bus,
+        .device_id = (unsigned)device_id,
+        .subsystem_id = (unsigned)subsystem_id,
+    };
+    snprintf(found->legacy_bus_id, sizeof found->legacy_bus_id, "0000:%02X:00.0", found->bus & 255);
+    snprintf(found->bus_id, sizeof found->bus_id, "00000000:%02X:00.0", found->bus & 255);
+    return SUCCESS;
+}
+
+struct attributes {
+    unsigned multiprocessors, copy_engines, decoders, encoders, jpeg, ofa, gpu_slices, compute_slices;
+    unsigned long long memory_mb;
+};
+
+/* As the real one, it answers for MIG instances alone. */
+int nvmlDeviceGetAttributes_v2(handle_t handle, struct attributes *found) {
+    unsigned long long multiprocessors = 0, gpu_slices = 0, compute_slices = 0;
+    int code = fact("nvmlDeviceGetAttributes_v2", handle, "multiprocessors", &multiprocessors);
+    if (!code)
+        code = fact("nvmlDeviceGetAttributes_v2", handle, "gpu_slices", &gpu_slices);
+    if (!code)
+        code = fact("nvmlDeviceGetAttributes_v2", handle, "compute_slices", &compute_slices);
+    *found = (struct attributes){
+        .multiprocessors = (unsigned)multiprocessors,
+        .gpu_slices = (unsigned)gpu_slices,
+        .compute_slices = (unsigned)compute_slices,
+    };
+    return code;
+}
+
+int nvmlDeviceGetMaxMigDeviceCount(handle_t handle, unsigned *count) {
+    unsigned long long on = 0;
+    int code = fact("nvmlDeviceGetMaxMigDeviceCount", handle, "mig", &on);
+    *count = on ? 7 : 0;
+    return code == NOT_SUPPORTED ? SUCCESS : code;
+}
+
+int nvmlDeviceGetMigDeviceHandleByIndex(handle_t handle, unsigned index, handle_t *found) {
+    char value[LINE], uuid[TEXT];
+    int card, id, code = enter("nvmlDeviceGetMigDeviceHandleByIndex");
+    if (code)
+        return code;
+    for (int i = 0; find("instance", i, value); i++)
+        if (sscanf(value, "%d %95s %d", &card, uuid, &id) == 3 && card == card_of(handle) && !index--) {
+            *found = handle_of(card, id);
+            return SUCCESS;
+        }
+    return NOT_FOUND;
+}
+
+int nvmlDeviceGetDeviceHandleFromMigDeviceHandle(handle_t handle, handle_t *found) {
+    int code = enter("nvmlDeviceGetDeviceHandleFromMigDeviceHandle");
+    if (code)
+        return code;
+    if (instance_of(handle) == NO_INSTANCE)
+        return INVALID_ARGUMENT;
+    *found = handle_of(card_of(handle), NO_INSTANCE);
+    return SUCCESS;
 }
 
 struct process {

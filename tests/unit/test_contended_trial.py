@@ -31,7 +31,7 @@ machine, folder, neighbour, way = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.
 contention.Lookout.__init__.__kwdefaults__["every_s"] = 0.02
 given = make_record(1).trial
 
-def train(bench, folder, number, seed, watch):
+def train(bench, folder, number, seed, watch, sampler):
     watch.phase("training", cap_s=1.0)
     if way != "nobody comes":
         write_machine(machine, cards=(Card(),), processes=(Process(pid=neighbour),))

@@ -17,7 +17,7 @@ import pytest
 
 from lab.contention import Foreign, Lookout, _is_foreign, wait_until_free
 from lab.fingerprint import Unreadable
-from tests.nvml import Card, Process, environment, write_machine
+from tests.nvml import Card, Instance, Process, environment, write_machine
 
 ROOT = Path(__file__).resolve().parents[2]
 ID = "3f4e" * 16
@@ -384,7 +384,7 @@ def test_a_driver_that_hangs_does_not_hold_the_night(host: Host) -> None:
 
 def test_an_instance_of_a_card_is_asked_for_its_own_processes(host: Host) -> None:
     """A MIG instance has cores and memory of its own; a neighbour on another one takes none of them."""
-    card = Card(instances={7: "MIG-a", 9: "MIG-b"})
+    card = Card(instances={7: Instance(uuid="MIG-a"), 9: Instance(uuid="MIG-b")})
     there = Process(pid=host.neighbour, instance=9)
     write_machine(host.machine, cards=(card,), processes=(there,))
     answer = host.ask(

@@ -169,6 +169,7 @@ def test_a_host_that_spoils_everything_ends_it(play: Play, monkeypatch: pytest.M
     [
         pytest.param(SAME, Status.CRASHED, NOT_REPRODUCED, 2, id="crashes-on-the-same-hardware"),
         pytest.param(OTHER, Status.OUT_OF_MEMORY, CANNOT_TELL, 2, id="does-not-fit-a-smaller-card"),
+        pytest.param(SAME, Status.THROTTLED, CANNOT_TELL, 2, id="gets-too-warm"),
         pytest.param(OTHER, Status.INVALID, NOT_REPRODUCED, 1, id="fails-its-audit-anywhere"),
     ],
 )

@@ -21,6 +21,7 @@ from harness.findings import Shard, add_up
 from lab.errors import CampaignError
 from lab.ledger import Ledger, Record, best_of, noise_of
 from lab.outcome import Status
+from lab.parquet import replacing
 from lab.settings import CHECKOUT
 from lab.show.results import (
     PARQUET_FILE,
@@ -33,7 +34,6 @@ from lab.show.results import (
     name_of,
     one_line,
     read_records,
-    replacing,
     tally,
     write_results,
 )

@@ -226,7 +226,7 @@ def _try(past: Past, noise: float) -> Try | None:
 
 
 def _outcome(past: Past, noise: float) -> Outcome:
-    if past.status == "lost":
+    if past.status in ("lost", "throttled"):  # neither says what the idea is worth
         return Outcome.LOST
     if past.kept:
         return Outcome.KEPT
