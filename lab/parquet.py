@@ -1,6 +1,6 @@
 """Tables that notebooks read: the only door to Parquet.
 
-Owns    how a table is written, and that a file on the way is never seen half
+Owns    how a table is written and read, and that a file on the way is never seen half
 Takes   columns of plain values, each with the type that it always has
 Gives   one file, written beside its place, then moved into it
 Never   guesses a type from values: a column of absent ones keeps its own
@@ -50,6 +50,27 @@ def write_parquet(
     ]
     with replacing(path) as draft:
         pq.write_table(pa.Table.from_arrays(arrays, schema=schema), draft)
+
+
+def read_parquet(path: Path, names: Sequence[str], *, most_rows: int) -> dict[str, list[Any]]:
+    """Some columns of a table, which may be a stranger's.
+
+    Raises:
+        ValueError: it is no such table, or a longer one; the text says which.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as table:
+            if table.metadata.num_rows > most_rows:
+                raise ValueError(f"it has {table.metadata.num_rows} rows")
+            columns = table.read(columns=list(names)).to_pydict()
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(str(error).splitlines()[0]) from error
+    if missing := [name for name in names if name not in columns]:
+        raise ValueError(f"it has no column {missing[0]}")
+    return {name: list(columns[name]) for name in names}
 
 
 def _fitting(column: Column) -> Sequence[Any]:

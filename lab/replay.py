@@ -34,6 +34,7 @@ from lab.ledger import BASELINE, REPLAY, Ledger, Record, replays_of, scores_of
 from lab.night import Night, open_night
 from lab.outcome import Status, StopNow
 from lab.overnight import mend_the_host, refuse_a_full_disk, wait_for_the_card
+from lab.received import received
 from lab.reproduction import (
     CANNOT_TELL,
     NOT_REPRODUCED,
@@ -49,6 +50,7 @@ from lab.settings import CHECKOUT, Settings
 from lab.show.replayed import Replay, write_replay
 from lab.show.results import one_line
 from lab.verdict import Noise
+from lab.workspace import open_git_bundle
 
 AGENT = "replay"
 MOST_FAILED = 2  # runs of one file; a second one without a score is no accident
@@ -113,25 +115,13 @@ def tag_of(sent: Sent) -> str:
 
 
 def _receive(file: Path, experiment: int | None) -> Sent:
-    """Open a bundle that passes levels 0 and 1, and take from it what a replay needs."""
-    from lab.bundle.decisions import check_records
-    from lab.bundle.unpacked import opened
-    from lab.errors import BadRecords
-    from lab.workspace import open_git_bundle
-
-    with opened(file) as bundle, tempfile.TemporaryDirectory() as scratch:
-        failed = [check for check in check_records(bundle.payload) if check.passed is False]
-        if failed:
-            raise BadRecords(
-                f"the records of {file} do not follow from each other, so nothing of it is run.",
-                why=f"{failed[0].name}: {failed[0].words}",
-                do="`lab verify` shows every check; ask the sender for the bundle again.",
-            )
-        facts_file, ledger_file = bundle.payload / FACTS_FILE, bundle.payload / LEDGER_FILE
+    """Take from a bundle what a replay needs; only one that passes levels 0 and 1 is looked at."""
+    with received(file) as payload, tempfile.TemporaryDirectory() as scratch:
+        facts_file, ledger_file = payload / FACTS_FILE, payload / LEDGER_FILE
         content = facts_file.read_bytes()
         ledger = Ledger.open(ledger_file, anchor=hashlib.sha256(content).hexdigest())
         claim = claim_of(read_facts(facts_file, content), ledger.records, experiment)
-        workspace = open_git_bundle(bundle.payload / "repo.bundle", Path(scratch) / "repo")
+        workspace = open_git_bundle(payload / "repo.bundle", Path(scratch) / "repo")
         try:
             baseline_py = workspace.read(claim.baseline_commit)
             train_py = workspace.read(claim.commit)

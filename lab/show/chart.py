@@ -92,7 +92,7 @@ def draw_progress(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    with warnings.catch_warnings(), _plain_style():
+    with warnings.catch_warnings(), plain_style():
         warnings.simplefilter("ignore")  # a title in a script that the font lacks shows boxes
         figure = Figure(figsize=(WIDTH_PX / DPI, HEIGHT_PX / DPI), dpi=DPI, facecolor="white")
         FigureCanvasAgg(figure)
@@ -103,7 +103,7 @@ def draw_progress(
 
 
 @contextlib.contextmanager
-def _plain_style() -> Iterator[None]:
+def plain_style() -> Iterator[None]:
     """The defaults of matplotlib itself, and STYLE; what was set before comes back."""
     import matplotlib as mpl
 

@@ -64,6 +64,7 @@ FLOW = [
     "overnight",
     "byhand",
     "bundle",
+    "received",
     "replay",
     "compare",
     "smoke",
