@@ -25,12 +25,13 @@ from lab.received import received
 from lab.reproduction import Runs, gain_difference, score_difference
 from lab.runs import find_campaign
 from lab.show.classes import differences
-from lab.show.comparison import NO_CURVE, Comparison, Host, Measured
+from lab.show.comparison import NO_CURVE, Comparison, Host, Measured, Said
 from lab.show.results import hardware_of, kept_bpb, one_line, read_campaign, read_records, tally
 
 MOST_PAIRS = 6  # spelt out; of more hosts the table and the picture say enough
 MOST_CURVE_ROWS = 100_000
 SMOOTHED_SHARE = 0.05  # of a curve's points, over which its loss is averaged
+LEAST_P = 0.001  # smaller ones say more than normal noise can promise
 CHANCE = 0.05  # under this, a difference is called one
 
 
@@ -217,16 +218,16 @@ def _path(records: Sequence[Record], runs: Runs) -> tuple[tuple[int, float], ...
 # ---- what may be said ----
 
 
-def _sentences(hosts: Sequence[Host]) -> Iterator[str]:
+def _sentences(hosts: Sequence[Host]) -> Iterator[Said]:
     yield from _classes(hosts)
     comparable = len({_question(host.facts) for host in hosts}) == 1
     if not comparable:
-        yield (
+        yield Said(
             "They were measured by different profiles, harnesses or data: neither scores nor gains "
             "compare between those, they only stand beside each other."
         )
     if len({host.facts.train_sha256 for host in hosts}) > 1:
-        yield "They began with different train.py, so their gains have different starts."
+        yield Said("They began with different train.py, so their gains have different starts.")
     pairs = list(itertools.combinations(hosts, 2))
     if len(pairs) > MOST_PAIRS:
         return
@@ -235,12 +236,13 @@ def _sentences(hosts: Sequence[Host]) -> Iterator[str]:
             yield sentence
 
 
-def _classes(hosts: Sequence[Host]) -> Iterator[str]:
+def _classes(hosts: Sequence[Host]) -> Iterator[Said]:
     first = hosts[0]
     if all(host.class_number == first.class_number for host in hosts):
-        yield f"All {len(hosts)} are of one class of hardware, so their scores compare."
+        all_of_them = "Both" if len(hosts) == 2 else f"All {len(hosts)}"
+        yield Said(f"{all_of_them} are of one class of hardware, so their scores compare.")
         return
-    yield (
+    yield Said(
         "They are of different classes, so absolute scores do not compare: a lower one may only be the "
         "faster machine's. What compares are the gains, each over its own baseline."
     )
@@ -252,36 +254,43 @@ def _classes(hosts: Sequence[Host]) -> Iterator[str]:
         apart = differences(host.facts.fingerprint.comparable, first.facts.fingerprint.comparable)
         if host.facts.data_sha256 != first.facts.data_sha256:
             apart.append("other data")
-        yield f"Class {host.class_number} against class {first.class_number}: {'; '.join(apart)}."
+        yield Said(
+            f"Class {host.class_number} against class {first.class_number}: {{}}.",
+            ("; ".join(apart),),
+        )
 
 
-def _pair(first: Host, second: Host) -> str | None:
+def _pair(first: Host, second: Host) -> Said | None:
     """What two hosts say about each other; None where nothing may be said, or nothing is known."""
+    names = first.name, second.name
     if _class_key(first.facts) == _class_key(second.facts):
         apart = score_difference(first.runs, second.runs)
         return _difference(
-            apart, f"the best of {first.name} scores", "lower", "higher", f"that of {second.name}"
+            apart, names, "The best of {{}} scores {} than that of {{}}", "lower", "higher"
         )
     same_start = first.facts.train_sha256 == second.facts.train_sha256
     if _question(first.facts) != _question(second.facts) or not same_start:
         return None
     apart = gain_difference(first.runs, second.runs)
     return _difference(
-        apart, f"{first.name} gained", "less", "more", f"{second.name}, each over its own baseline"
+        apart, names, "{{}} gained {} than {{}}, each over its own baseline", "less", "more"
     )
 
 
-def _difference(apart: Estimate | None, what: str, less: str, more: str, than: str) -> str | None:
+def _difference(
+    apart: Estimate | None, names: tuple[str, str], what: str, less: str, more: str
+) -> Said | None:
+    """`what` has a place for the size of the difference between those of the two names."""
     if apart is None or apart.error_bpb == 0:
         return None
     low, high = apart.interval()
-    word = less if apart.value_bpb < 0 else more
     if apart.value_bpb < 0:
         low, high = -high, -low
     p = apart.p_apart()
+    chance = f"p = {p:.2g}" if p >= LEAST_P else f"p < {LEAST_P}"
+    size = f"{abs(apart.value_bpb):.4f} {less if apart.value_bpb < 0 else more}"
     beyond = "more than the noise explains" if p < CHANCE else "no more than the noise explains"
-    sentence = (
-        f"{what} {abs(apart.value_bpb):.4f} {word} than {than} "
-        f"({low:.4f} to {high:.4f} with 95 % confidence, p = {p:.2g}): {beyond}."
+    return Said(
+        f"{what.format(size)} ({low:.4f} to {high:.4f} with 95 % confidence, {chance}): {beyond}.",
+        names,
     )
-    return sentence[0].upper() + sentence[1:]

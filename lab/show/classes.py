@@ -21,11 +21,16 @@ Facts = Mapping[str, str | int | float | bool | None]
 def differences(first: Facts, second: Facts) -> list[str]:
     """What differs, as "cores 2 against 1"; in the order of the names."""
     return [
-        f"{one_line(name.removesuffix('_bytes').replace('_', ' '), LONGEST)} "
+        f"{one_line(_bare(name).replace('_', ' '), LONGEST)} "
         f"{_value(name, first.get(name))} against {_value(name, second.get(name))}"
         for name in sorted({*first, *second})
         if first.get(name) != second.get(name)
     ]
+
+
+def _bare(name: str) -> str:
+    """A name without its unit, which the values carry."""
+    return name.removesuffix("_bytes").removesuffix("_w")
 
 
 def _value(name: str, value: object) -> str:
@@ -34,6 +39,8 @@ def _value(name: str, value: object) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, int | float):
-        return f"{value / GIB:.1f} GiB" if name.endswith("_bytes") else f"{value:g}"
+        if name.endswith("_bytes"):
+            return f"{value / GIB:.1f} GiB"
+        return f"{value:g} W" if name.endswith("_w") else f"{value:g}"
     text = one_line(str(value), 200)
     return text[:SHORT_DIGEST] if text.startswith("sha256:") else one_line(text, LONGEST)

@@ -60,12 +60,28 @@ class Host:
     path: tuple[tuple[int, float], ...]  # experiment, gain of the best so far
 
 
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A sentence of ours, with a {} for each of somebody else's words."""
+
+    text: str
+    foreign: tuple[str, ...] = ()
+
+    @property
+    def plain(self) -> str:
+        return self.text.format(*self.foreign)
+
+    @property
+    def markdown(self) -> str:
+        return self.text.format(*(as_code(word, 400) for word in self.foreign))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
     """Campaigns in the order in which they were given, and what may be said about them."""
 
     hosts: tuple[Host, ...]
-    sentences: tuple[str, ...]
+    sentences: tuple[Said, ...]
 
     @property
     def one_class(self) -> bool:
@@ -140,7 +156,7 @@ def draw(comparison: Comparison) -> RenderableType:
         table.add_column(Text(host.name), overflow="fold", max_width=30)
     for row in rows_of(comparison):
         table.add_row(Text(row.label), *(Text(one_line(cell, 90)) for cell in row.cells))
-    said = [Text(sentence) for sentence in comparison.sentences]
+    said = [Text(sentence.plain) for sentence in comparison.sentences]
     return Group(table, Text(), *said, *(Text(note, "dim") for note in notes_of(comparison)))
 
 
@@ -181,17 +197,15 @@ def _write(path: Path, content: bytes) -> None:
 def as_markdown(comparison: Comparison, *, picture: str) -> str:
     """The comparison as Markdown, its picture linked; foreign text is shown as code."""
     names = [as_code(host.name, 60) for host in comparison.hosts]
-    lines = [f"# {' and '.join(names)}", ""]
-    lines += [*comparison.sentences, ""] if len(comparison.sentences) == 1 else []
-    if len(comparison.sentences) > 1:
-        lines += [*(f"- {sentence}" for sentence in comparison.sentences), ""]
+    lines = [f"# {', '.join(names[:-1])} and {names[-1]}", ""]
+    lines += [*(f"- {sentence.markdown}" for sentence in comparison.sentences), ""]
     lines += [f"![gains over each own baseline]({_address(picture)})", ""]
     lines += [_line("", names), _line("---", ["---"] * len(names))]
     lines += [
         _line(row.label, [as_code(cell, 90) if row.foreign else cell for cell in row.cells])
         for row in rows_of(comparison)
     ]
-    return "\n".join([*lines, "", *(f"{note}  " for note in notes_of(comparison))]) + "\n"
+    return "\n".join([*lines, "", *(f"- {note}" for note in notes_of(comparison))]) + "\n"
 
 
 def _line(label: str, cells: Sequence[str]) -> str:

@@ -42,10 +42,10 @@ def page_of(comparison: Comparison, *, svg: bytes) -> str:
         + "</tr>"
         for row in rows_of(comparison)
     )
-    said = "\n".join(f"<p>{escape(sentence)}</p>" for sentence in comparison.sentences)
+    said = "\n".join(f"<p>{escape(sentence.plain)}</p>" for sentence in comparison.sentences)
     notes = "\n".join(f"<p>{escape(note)}</p>" for note in notes_of(comparison))
     picture = base64.b64encode(svg).decode()
-    title = " and ".join(names)
+    title = " and ".join([", ".join(names[:-1]), names[-1]])
     return f"""<!doctype html>
 <html lang="en">
 <head>

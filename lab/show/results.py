@@ -367,5 +367,7 @@ def hardware_of(campaign: dict[str, Any]) -> str:
         for name, value in sorted(traits.items()):
             if wanted in name and isinstance(value, str) and value.strip():
                 cores = traits.get("cores") if wanted == "cpu" else None
-                return one_line(value, 48) + (f", {cores:g} cores" if cores else "")
+                return one_line(value, 48) + (
+                    f", {cores:g} core{'s' * (cores != 1)}" if cores else ""
+                )
     return one_line(str(fingerprint.get("class_id") or ""), 24) if fingerprint else ""
