@@ -182,7 +182,7 @@ def _run(night: Night, pending: Pending) -> Trial:
 
 
 def _final(campaign: Campaign, pending: Pending, trial: Trial) -> Trial:
-    """What is throttled in two runs on end is given up: a card that is always warm must not hold the night.
+    """What is throttled twice in a row is given up: a card that is always warm must not hold the night.
 
     It may be the idea that heats it. So it counts as tried and the agent hears of it, but nobody judges it.
     """
@@ -190,7 +190,7 @@ def _final(campaign: Campaign, pending: Pending, trial: Trial) -> Trial:
         return trial
     if campaign.ledger.records[pending.repeats - 1].trial.status is not Status.CONDITIONS:
         return trial
-    reason = f"twice on end, so it was not judged: {trial.reason}"
+    reason = f"twice in a row, so it was not judged: {trial.reason}"
     return replace(trial, status=Status.THROTTLED, reason=reason)
 
 

@@ -36,7 +36,7 @@ from lab.settings import Settings
 
 # Two in a row that say nothing of an idea, lost or contended, are bad luck; four are a broken or a crowded
 # host, and a night of them helps nobody. A card that is always warm is not among them: what it throttles twice
-# on end is given up, and counts.
+# in a row is given up, and counts.
 MOST_LOST_IN_A_ROW = 4
 
 
@@ -196,7 +196,7 @@ def _too_many_in_a_row(record: Record) -> LabError:
 
 def _too_warm(night: Night, record: Record) -> LabError:
     return LabError(
-        "the baseline was throttled in two runs on end, so there is no fair score to improve on.",
+        "the baseline was throttled twice in a row, so there is no fair score to improve on.",
         why=record.trial.reason,
         do="see to the card's cooling and power supply, then start the same TAG again; where it is always so "
         f"warm, THROTTLED_SHARE={night.settings.throttled_share:g} can be raised, and scores get noisier. "

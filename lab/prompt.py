@@ -31,7 +31,7 @@ class Past:
     kind: str  # "baseline" or "candidate"
     title: str
     hypothesis: str
-    status: str  # measured, rejected, crashed, out_of_memory, timed_out, invalid, lost
+    status: str  # measured, rejected, crashed, out_of_memory, timed_out, invalid, throttled
     kept: bool
     val_bpb: float | None  # None when nothing could be measured
     gain_bpb: float | None  # over the best at that time, positive is better; None when not measured

@@ -82,7 +82,8 @@ class TelemetrySummary:
     """What a device did in the time that counts: from the opening of the data gate to the seal.
 
     A run that never trained is summed up from its first sample to its last. Whatever is None has its reason in
-    `missing`, under the name of the reading that it would be made from; without a GPU its fields are None.
+    `missing`, under the name of the reading that it would be made from, or `samples` where there were no more of
+    them; without a GPU its fields are None.
     """
 
     seconds: float  # that were summed up
@@ -98,7 +99,9 @@ class TelemetrySummary:
     throttled_s: float | None  # for any reason of THROTTLING; seconds that nobody saw are not in it
     limited_s: dict[str, float]  # for each reason that was given, throttling or not
     mean_cpu_mhz: float | None
-    cpu_stalled_share: float | None  # of the time, in which a task of the host waited for a core
+    cpu_stalled_share: float | None  # of the time, in which a task of the host waited for a core,
+    memory_stalled_share: float | None  # for memory,
+    io_stalled_share: float | None  # for a disk
     peak_container_memory_bytes: int | None
     missing: dict[str, str]  # why, by the name of the reading
 
@@ -139,7 +142,7 @@ def summarise(
     reasons = {
         name: why
         for name, why in missing.items()
-        if not within or any(getattr(sample, name) is None for sample in within)
+        if not within or any(getattr(sample, name, None) is None for sample in within)
     }
     energy_j, source = _energy(samples, on_gpu, start_s, end_s)
     if energy_j is None:
@@ -147,7 +150,11 @@ def summarise(
         reasons.setdefault(meter, "it was not read over the whole time")
     limited_s, throttled_s = _limits(samples, start_s, end_s)
     seconds = end_s - start_s
-    stalled_s = _difference(samples, lambda s: s.cpu_stalled_s, start_s, end_s)
+
+    def share(counter: _Read) -> float | None:
+        counted = _difference(samples, counter, start_s, end_s)
+        return counted / seconds if counted is not None and seconds > 0 else None
+
     power_w = _mean(within, lambda s: s.power_w)
     if power_w is None and energy_j is not None and seconds > 0:
         power_w = energy_j / seconds
@@ -165,7 +172,9 @@ def summarise(
         throttled_s=throttled_s,
         limited_s=limited_s,
         mean_cpu_mhz=_mean(within, lambda s: s.cpu_mhz),
-        cpu_stalled_share=stalled_s / seconds if stalled_s is not None and seconds > 0 else None,
+        cpu_stalled_share=share(lambda s: s.cpu_stalled_s),
+        memory_stalled_share=share(lambda s: s.memory_stalled_s),
+        io_stalled_share=share(lambda s: s.io_stalled_s),
         peak_container_memory_bytes=_whole(_peak(within, lambda s: s.container_memory_bytes)),
         missing=reasons,
     )

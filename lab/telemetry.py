@@ -34,6 +34,7 @@ from lab.samples import (
 
 TELEMETRY_FILE = "telemetry.parquet"
 LAST_SAMPLE_S = 3.0  # a driver that takes longer for one sample hangs
+SAMPLES = "samples"  # in `missing`: why there are none from some moment on
 TRAINING = "training"  # the phase that counts
 
 _READINGS = tuple(field.name for field in fields(Sample))[1:]
@@ -95,8 +96,7 @@ class Sampler:
         self._thread.join(LAST_SAMPLE_S)
         missing = dict(self._missing)
         if self._thread.is_alive():
-            hung = f"the driver gave no answer within {LAST_SAMPLE_S:.0f} s"
-            missing = dict.fromkeys(_READINGS, hung) | missing
+            missing[SAMPLES] = f"the driver gave no answer within {LAST_SAMPLE_S:.0f} s"
         # Made once: what a hanging driver still answers changes nothing any more.
         self._recording = Recording(
             samples=tuple(self._samples),
@@ -131,7 +131,7 @@ class Sampler:
                     gauges["foreign_processes"] = self._count_foreign
                 self._sample_until_over(gauges)
         except Exception as error:  # noqa: BLE001 (whatever it is, a thread has nobody above it to tell)
-            self._missing |= {name: str(error) for name in _READINGS if name not in self._missing}
+            self._missing[SAMPLES] = str(error)
 
     def _sample_until_over(self, gauges: dict[str, Gauge]) -> None:
         due = time.monotonic()
@@ -247,14 +247,16 @@ def _clock_reasons(card: object) -> float:
 
 def summary_of(recording: Recording, *, train_s: float | None) -> TelemetrySummary:
     """The record's share of a recording. `train_s` is from the gate to the seal; None when nothing was sealed."""
-    start_s = next((at_s for name, at_s in recording.phases if name == TRAINING), None)
-    end_s = recording.ended_s if start_s is None or train_s is None else start_s + train_s
+    opened_s = next((at_s for name, at_s in recording.phases if name == TRAINING), None)
+    first_s = recording.samples[0].at_s if recording.samples else 0.0
+    start_s = first_s if opened_s is None else opened_s
+    end_s = recording.ended_s if opened_s is None or train_s is None else opened_s + train_s
     return summarise(
         recording.samples,
         recording.missing,
         on_gpu=recording.on_gpu,
-        start_s=start_s or 0.0,
-        end_s=max(end_s, start_s or 0.0),
+        start_s=start_s,
+        end_s=max(end_s, start_s),
     )
 
 

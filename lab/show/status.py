@@ -8,7 +8,9 @@ Never   opens the ledger for writing, so looking cannot disturb a night that run
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from lab.ledger import Record, best_of
+from lab.samples import TelemetrySummary
 from lab.show.results import (
     Tally,
     ending,
@@ -40,7 +43,8 @@ def describe(folder: Path, *, running: bool) -> RenderableType:
     """
     campaign, records = read_campaign(folder), read_records(folder)
     counted = tally(records, prior_of(campaign))
-    parts: list[RenderableType] = [*_head(campaign, counted, running=running), Text()]
+    device = device_in_words([record.trial.telemetry for record in records])
+    parts: list[RenderableType] = [*_head(campaign, counted, device, running=running), Text()]
     if records:
         table = results_table([result_of(r) for r in records], [_train_s(r) for r in records])
         parts += [table, Text()]
@@ -86,6 +90,7 @@ def as_json(folder: Path, *, running: bool) -> str:
 
 
 def _as_dict(record: Record) -> dict[str, Any]:
+    telemetry = record.trial.telemetry
     return {
         "number": record.number,
         "kind": record.kind,
@@ -97,6 +102,7 @@ def _as_dict(record: Record) -> dict[str, Any]:
         "audited": record.trial.audit is not None,
         "gain_bpb": record.verdict.gain_bpb,
         "train_s": _train_s(record),
+        "telemetry": dataclasses.asdict(telemetry) if telemetry else None,
         "commit": record.commit,
         "title": record.title,
         "verdict": record.verdict.sentence,
@@ -107,7 +113,26 @@ def _train_s(record: Record) -> float | None:
     return record.trial.training.train_s if record.trial.training else None
 
 
-def _head(campaign: dict[str, Any], counted: Tally, *, running: bool) -> list[Text]:
+def device_in_words(summaries: Sequence[TelemetrySummary | None]) -> str:
+    """What the device did in the last run that tells of it; energy is of all runs whose own is known."""
+    told = [summary for summary in summaries if summary]
+    if not told:
+        return ""
+    last = told[-1]
+    clocks = (("SM", last.mean_sm_clock_mhz), ("cores", last.mean_cpu_mhz))
+    clock = next((f"{what} at {mhz:.0f} MHz" for what, mhz in clocks if mhz is not None), "")
+    joules = [summary.energy_j for summary in told if summary.energy_j is not None]
+    words = [
+        clock,
+        f"{last.mean_power_w:.0f} W" if last.mean_power_w is not None else "",
+        f"{last.peak_temperature_c:.0f} °C at most" if last.peak_temperature_c is not None else "",
+        f"throttled {last.throttled_s:.0f} s" if last.throttled_s is not None else "",
+        f"{sum(joules) / 3.6e6:.3f} kWh in {len(joules)} trainings" if joules else "",
+    ]
+    return ", ".join(filter(None, words))
+
+
+def _head(campaign: dict[str, Any], counted: Tally, device: str, *, running: bool) -> list[Text]:
     title = Text(one_line(str(campaign.get("tag") or "?"), 60), "bold")
     title.append("  running now" if running else "  not running", "green" if running else "dim")
     lines = [title]
@@ -115,6 +140,7 @@ def _head(campaign: dict[str, Any], counted: Tally, *, running: bool) -> list[Te
         ("profile", campaign.get("profile")),
         ("agent", campaign.get("agent")),
         ("hardware", hardware_of(campaign)),
+        ("device", device),
         ("image", _image(campaign)),
         ("created", campaign.get("created_at")),
         ("score", _score(counted)),

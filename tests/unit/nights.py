@@ -10,11 +10,13 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from harness.findings import Audit, Score, Shard, add_up
 from lab.gate import Training
 from lab.ledger import AUDIT, BASELINE, CANDIDATE, CONFIRM, Record, best_of, open_candidate
 from lab.outcome import Status
+from lab.samples import ENERGY_COUNTER, TelemetrySummary
 from lab.trial import Trial
 from lab.verdict import (
     Bar,
@@ -84,6 +86,31 @@ def make_audit(claimed_bpb: float, *, passed: bool = True, calibrated: bool = Fa
         blind_bpb=claimed_bpb if passed else claimed_bpb + 0.9,
         power=0.97,
     )
+
+
+def make_telemetry(**changed: Any) -> TelemetrySummary:
+    """What an H100 tells of a minute at its power limit."""
+    facts: dict[str, Any] = {
+        "seconds": 60.1,
+        "samples": 60,
+        "gaps": 0,
+        "energy_j": 41_000.0,
+        "energy_source": ENERGY_COUNTER,
+        "mean_power_w": 682.0,
+        "mean_sm_clock_mhz": 1695.0,
+        "mean_gpu_busy_percent": 99.0,
+        "peak_temperature_c": 71.0,
+        "peak_gpu_memory_bytes": 45 * 2**30,
+        "throttled_s": 0.0,
+        "limited_s": {"power_cap": 55.0},
+        "mean_cpu_mhz": 3100.0,
+        "cpu_stalled_share": 0.01,
+        "memory_stalled_share": 0.0,
+        "io_stalled_share": 0.0,
+        "peak_container_memory_bytes": 5 * 2**30,
+        "missing": {},
+    }
+    return TelemetrySummary(**facts | changed)
 
 
 def make_record(
@@ -163,6 +190,7 @@ def make_record(
             evaluation_s=8.1 if val else None,
             audit_s=(9.0 if audit else 0.0) if val else None,
             unwatched=None,
+            telemetry=make_telemetry() if became_code else None,
         ),
         verdict=verdict,
     )

@@ -109,7 +109,7 @@ def test_the_second_keep_replaces_the_first() -> None:
     assert (best.val_bpb, best.bar.runs) == (pytest.approx(1.83, abs=1e-9), 1)
 
 
-@pytest.mark.parametrize("status", [Status.LOST, Status.CONTENDED])
+@pytest.mark.parametrize("status", [Status.LOST, Status.CONTENDED, Status.CONDITIONS])
 def test_a_spoilt_re_run_is_not_in_the_mean(status: Status) -> None:
     """A neighbour on the card says nothing about the idea."""
     spoilt = run(5, "discard", 1.5, of=4, status=status)

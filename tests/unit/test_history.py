@@ -89,7 +89,7 @@ def test_a_re_run_that_failed_decides(tmp_path: Path) -> None:
     assert past.reason == crashed.trial.reason
 
 
-@pytest.mark.parametrize("status", [Status.LOST, Status.CONTENDED])
+@pytest.mark.parametrize("status", [Status.LOST, Status.CONTENDED, Status.CONDITIONS])
 def test_what_the_host_spoilt_is_not_shown(tmp_path: Path, status: Status) -> None:
     """It says nothing of the idea, and an agent would learn to avoid it."""
     promising = make_record(3, val_bpb=1.85, best_bpb=1.9)

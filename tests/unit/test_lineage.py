@@ -97,7 +97,7 @@ def test_what_is_not_sound_is_not_built_upon(after: list[Record]) -> None:
     assert 7 in numbers([*KEPT, NEAR]), "the control"
 
 
-@pytest.mark.parametrize("status", [Status.LOST, Status.CONTENDED])
+@pytest.mark.parametrize("status", [Status.LOST, Status.CONTENDED, Status.CONDITIONS])
 def test_a_spoilt_re_run_says_nothing_of_the_code(status: Status) -> None:
     """That the lab lost a run is not the idea's fault."""
     again = [PROMISING, make_run(8, "discard", 1.8, of=7, status=status)]
