@@ -44,6 +44,7 @@ FLOW = [
     "reproduction",
     "noise",
     "ledger",
+    "weighing",
     "lineage",
     "strategy",
     "preparation",
