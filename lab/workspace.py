@@ -9,22 +9,27 @@ Never   touches the user's own checkout, configuration or hooks
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import re
+import struct
 import tempfile
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
 import git
 from git import Actor, Commit, Repo
-from git.objects import Tree
+from git.objects import Blob, Tree
 from gitdb import IStream
 
 from lab.errors import CampaignError
 
 AUTHOR = Actor("Nightlab", "nightlab@localhost")
 TRAIN_FILE = "train.py"
+
+_PACKED_KINDS = {"commit": 1, "tree": 2, "blob": 3}  # as git numbers them in a pack
 
 # What git writes around a conflict. A line of `=======` alone is a heading in many a docstring.
 CONFLICT_MARKER = re.compile(r"^(<{7}|>{7}|\|{7})", re.MULTILINE)
@@ -133,8 +138,53 @@ class Workspace:
         with _door(f"move the branch to {commit[:8]}"):
             self._move_to(self._repo.commit(commit))
 
+    def write_bundle(self, path: Path) -> None:
+        """Write branch and experiments as a git bundle: `git clone` and `git fetch` read it.
+
+        The same refs always give the same bytes, packed or loose, whatever the version of git: every object is
+        stored whole, in the order in which history reaches it. What carries the file compresses it.
+
+        Raises:
+            CampaignError: an object is missing.
+        """
+        with _door("write a git bundle"):
+            wanted = ("refs/experiments/", f"refs/heads/{self._branch}")
+            refs = sorted(
+                (ref, commit)
+                for commit, ref in (
+                    line.split(" ")
+                    for line in self._repo.git.for_each_ref(
+                        *wanted, format="%(objectname) %(refname)"
+                    ).splitlines()
+                )
+            )
+            objects = [self._read_object(oid) for oid in self._reached_from(refs)]
+            head = "# v2 git bundle\n" + "".join(f"{commit} {ref}\n" for ref, commit in refs)
+            path.write_bytes(head.encode() + b"\n" + _pack(objects))
+
     def close(self) -> None:
         self._repo.close()
+
+    def _read_object(self, oid: bytes) -> tuple[str, bytes]:
+        stream = self._repo.odb.stream(oid)
+        return stream.type.decode(), bytes(stream.read())
+
+    def _reached_from(self, refs: Sequence[tuple[str, str]]) -> Iterator[bytes]:
+        """The binary id of every object that refs need, parents before children, each once."""
+        seen: set[bytes] = set()
+        for _, tip in refs:
+            waiting = [self._repo.commit(tip)]
+            while waiting:
+                commit = waiting[-1]
+                missing = [parent for parent in commit.parents if parent.binsha not in seen]
+                if missing and commit.binsha not in seen:
+                    waiting += reversed(missing)
+                    continue
+                waiting.pop()
+                for one in (*_below(commit.tree), commit):
+                    if one.binsha not in seen:
+                        seen.add(one.binsha)
+                        yield one.binsha
 
     def _move_to(self, commit: Commit) -> None:
         self._repo.git.update_ref(f"refs/heads/{self._branch}", commit.hexsha)
@@ -161,6 +211,39 @@ class Workspace:
     def _count_lines(self, base: Commit, commit: Commit) -> tuple[int, int]:
         counts = self._repo.git.diff(base.hexsha, commit.hexsha, numstat=True).split()
         return (int(counts[0]), int(counts[1])) if counts else (0, 0)
+
+
+def _below(tree: Tree) -> Iterator[Tree | Blob]:
+    """A tree's files and folders, then the tree itself."""
+    for entry in sorted(tree, key=lambda entry: str(entry.name)):
+        if isinstance(entry, Tree):
+            yield from _below(entry)
+        elif isinstance(entry, Blob):
+            yield entry
+    yield tree
+
+
+def _pack(objects: Sequence[tuple[str, bytes]]) -> bytes:
+    """A git pack, version 2, of whole objects as (type, content): nothing in it depends on a library's version."""
+    parts = [struct.pack(">4sII", b"PACK", 2, len(objects))]
+    for kind, content in objects:
+        size, byte = len(content) >> 4, _PACKED_KINDS[kind] << 4 | len(content) & 15
+        while size:
+            parts.append(bytes([byte | 128]))
+            size, byte = size >> 7, size & 127
+        parts += [bytes([byte]), _stored(content)]
+    pack = b"".join(parts)
+    return pack + hashlib.sha1(pack, usedforsecurity=False).digest()
+
+
+def _stored(content: bytes) -> bytes:
+    """A zlib stream that does not compress."""
+    blocks = [content[at : at + 65535] for at in range(0, len(content), 65535)] or [b""]
+    parts = [b"\x78\x01"]
+    for number, block in enumerate(blocks, start=1):
+        size = len(block)
+        parts += [struct.pack("<BHH", number == len(blocks), size, size ^ 0xFFFF), block]
+    return b"".join(parts) + struct.pack(">I", zlib.adler32(content))
 
 
 @contextlib.contextmanager

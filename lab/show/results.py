@@ -311,6 +311,28 @@ def replacing(path: Path) -> Iterator[Path]:
         draft.unlink(missing_ok=True)
 
 
+def texts_of_parquet(path: Path) -> Iterator[str]:
+    """Everything in a parquet file that a person could read: its strings, and what it says of itself.
+
+    Raises:
+        CampaignError: it is not parquet.
+    """
+    from pyarrow import ArrowException, parquet
+
+    try:
+        table = parquet.read_table(path)
+    except (ArrowException, OSError) as error:
+        raise CampaignError(
+            f"{path.name} is not a parquet file.",
+            why=str(error).splitlines()[0],
+            do="delete it; a derived table is written again by the next start.",
+        ) from error
+    yield str(table.schema.to_string(truncate_metadata=False))
+    for name in table.column_names:
+        values = table.column(name).unique().to_pylist()
+        yield "\n".join(str(value) for value in values if not isinstance(value, int | float))
+
+
 def read_campaign(folder: Path) -> dict[str, Any]:
     """campaign.json as it stands.
 

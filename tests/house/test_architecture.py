@@ -87,6 +87,7 @@ DOORS = {
     "starlette": {"lab/mcp/"},
     "uvicorn": {"lab/mcp/"},
     "anyio": {"lab/mcp/"},
+    "zstandard": {"lab/bundle/archive.py"},
 }
 VAGUE = {"utils", "util", "helpers", "common", "core", "manager", "misc", "tools"}
 
