@@ -67,7 +67,7 @@ def describe(
         "hasPart": [{"@id": entity["@id"]} for entity in files],
         "mentions": [{"@id": entity["@id"]} for entity in actions],
     }
-    graph = [
+    graph: list[Entity] = [
         _descriptor(),
         root,
         *_context(facts, image),
@@ -75,7 +75,10 @@ def describe(
         *actions,
         *(others[name] for name in sorted(others)),
     ]
-    crate = {"@context": "https://w3id.org/ro/crate/1.1/context", "@graph": graph}
+    crate = {
+        "@context": "https://w3id.org/ro/crate/1.1/context",
+        "@graph": [_tidy(one) for one in graph],
+    }
     return json.dumps(crate, indent=1, sort_keys=True).encode() + b"\n"
 
 
@@ -114,15 +117,13 @@ def _context(facts: Facts, image: str) -> list[Entity]:
 
 def _file(name: str, size: int) -> Entity:
     short = name.rpartition("/")[2]
-    entity: Entity = {
+    return {
         "@id": name,
         "@type": "File",
         "name": _WHAT.get(name, short),
         "contentSize": str(size),
+        "encodingFormat": _FORMATS.get(short.rpartition(".")[2], "application/octet-stream"),
     }
-    if known := _FORMATS.get(short.rpartition(".")[2]):
-        entity["encodingFormat"] = known
-    return entity
 
 
 def _action(record: Record, image: str, sizes: Mapping[str, int]) -> tuple[Entity, list[Entity]]:
@@ -130,7 +131,7 @@ def _action(record: Record, image: str, sizes: Mapping[str, int]) -> tuple[Entit
     here = f"#experiment-{record.number:04d}"
     place = f"experiments/{record.number:04d}/"
     agent = {
-        "@id": f"#agent-{_plain(record.agent)}",
+        "@id": f"urn:nightlab:agent:{_plain(record.agent)}",
         "@type": "Person" if record.agent == "human" else "SoftwareApplication",
         "name": record.agent,
     }
@@ -146,10 +147,8 @@ def _action(record: Record, image: str, sizes: Mapping[str, int]) -> tuple[Entit
         "agent": {"@id": agent["@id"]},
         "instrument": {"@id": image},
         "result": [{"@id": name} for name in sorted(sizes) if name.startswith(place)],
-        "actionStatus": {
-            "@id": "http://schema.org/"
-            + ("CompletedActionStatus" if measured else "FailedActionStatus")
-        },
+        "actionStatus": "http://schema.org/"
+        + ("CompletedActionStatus" if measured else "FailedActionStatus"),
     }
     if not measured:
         action["error"] = record.trial.reason or record.trial.status.value
@@ -173,6 +172,15 @@ def _action(record: Record, image: str, sizes: Mapping[str, int]) -> tuple[Entit
         needed.append(score)
         action["result"].append({"@id": score["@id"]})
     return action, needed
+
+
+def _tidy(entity: Entity) -> Entity:
+    """A list of one as that one, and no empty list, as RO-Crate 1.1 would have it."""
+    return {
+        name: value[0] if isinstance(value, list) and len(value) == 1 else value
+        for name, value in entity.items()
+        if value != []
+    }
 
 
 def _plain(name: str) -> str:

@@ -21,6 +21,7 @@ from lab.bundle.checks import Check
 from lab.bundle.layout import PAYLOAD
 from lab.errors import BadBundle, CampaignError
 from lab.facts import FACTS_FILE, Facts, read_facts
+from lab.show.results import one_line
 
 BAGIT = "bagit.txt"
 BAG_INFO = "bag-info.txt"
@@ -132,10 +133,10 @@ def facts_of(payload: Path) -> tuple[Facts, str]:
     content = _read(payload / FACTS_FILE)
     try:
         return read_facts(payload / FACTS_FILE, content), _sha256(content)
-    except CampaignError as error:
-        raise BadBundle(
-            "campaign", f"{FACTS_FILE} cannot be used: {error.why or error.what}"
-        ) from error
+    except (CampaignError, RecursionError) as error:
+        why = error.why if isinstance(error, CampaignError) else "it is nested too deeply"
+        # The words may be the sender's.
+        raise BadBundle("campaign", f"{FACTS_FILE} cannot be used: {one_line(why, 200)}") from error
 
 
 def last_stamp(ledger: bytes, facts: Facts) -> str:

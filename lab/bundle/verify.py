@@ -16,6 +16,7 @@ from lab.bundle.unpacked import opened
 from lab.errors import BadBundle, BadRecords, BadWeights
 from lab.host import Say
 from lab.settings import Settings
+from lab.show.results import one_line
 
 _MARKS = {True: "ok", False: "FAILED", None: "?"}
 
@@ -68,7 +69,7 @@ def verify_file(file: Path, *, signers: Path | None, say: Say) -> list[Check]:
 
 def show(checks: Sequence[Check], say: Say) -> None:
     for check in checks:
-        say(f"{check.level} {_MARKS[check.passed]:<6} {check.name:<14} {check.words}")
+        say(f"{check.level} {_MARKS[check.passed]:<6} {check.name:<14} {one_line(check.words)}")
 
 
 def refuse_failed(checks: Sequence[Check], kind: type[BadRecords | BadWeights], what: str) -> None:
