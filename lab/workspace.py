@@ -9,11 +9,8 @@ Never   touches the user's own checkout, configuration or hooks
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import re
-import struct
 import tempfile
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -25,11 +22,10 @@ from git.objects import Blob, Tree
 from gitdb import IStream
 
 from lab.errors import CampaignError
+from lab.gitpack import write_pack
 
 AUTHOR = Actor("Nightlab", "nightlab@localhost")
 TRAIN_FILE = "train.py"
-
-_PACKED_KINDS = {"commit": 1, "tree": 2, "blob": 3}  # as git numbers them in a pack
 
 # What git writes around a conflict. A line of `=======` alone is a heading in many a docstring.
 CONFLICT_MARKER = re.compile(r"^(<{7}|>{7}|\|{7})", re.MULTILINE)
@@ -160,7 +156,7 @@ class Workspace:
             )
             objects = [self._read_object(oid) for oid in self._reached_from(refs)]
             head = "# v2 git bundle\n" + "".join(f"{commit} {ref}\n" for ref, commit in refs)
-            path.write_bytes(head.encode() + b"\n" + _pack(objects))
+            path.write_bytes(head.encode() + b"\n" + write_pack(objects))
 
     def close(self) -> None:
         self._repo.close()
@@ -221,29 +217,6 @@ def _below(tree: Tree) -> Iterator[Tree | Blob]:
         elif isinstance(entry, Blob):
             yield entry
     yield tree
-
-
-def _pack(objects: Sequence[tuple[str, bytes]]) -> bytes:
-    """A git pack, version 2, of whole objects as (type, content): nothing in it depends on a library's version."""
-    parts = [struct.pack(">4sII", b"PACK", 2, len(objects))]
-    for kind, content in objects:
-        size, byte = len(content) >> 4, _PACKED_KINDS[kind] << 4 | len(content) & 15
-        while size:
-            parts.append(bytes([byte | 128]))
-            size, byte = size >> 7, size & 127
-        parts += [bytes([byte]), _stored(content)]
-    pack = b"".join(parts)
-    return pack + hashlib.sha1(pack, usedforsecurity=False).digest()
-
-
-def _stored(content: bytes) -> bytes:
-    """A zlib stream that does not compress."""
-    blocks = [content[at : at + 65535] for at in range(0, len(content), 65535)] or [b""]
-    parts = [b"\x78\x01"]
-    for number, block in enumerate(blocks, start=1):
-        size = len(block)
-        parts += [struct.pack("<BHH", number == len(blocks), size, size ^ 0xFFFF), block]
-    return b"".join(parts) + struct.pack(">I", zlib.adler32(content))
 
 
 @contextlib.contextmanager

@@ -24,6 +24,7 @@ FLOW = [
     "inbox",
     "agents",
     "lines",
+    "gitpack",
     "workspace",
     "outcome",
     "sandbox",
