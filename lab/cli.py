@@ -254,6 +254,49 @@ def mcp(
 
 
 @app.command()
+def bundle(
+    tag: Annotated[str | None, typer.Argument(help="A campaign; the latest if not given.")] = None,
+    output: Annotated[Path | None, typer.Option(help="nightlab-TAG.tar.zst if not given.")] = None,
+    key: Annotated[Path | None, typer.Option(help="An SSH key that signs it.")] = None,
+    with_weights: Annotated[bool, typer.Option("--with-weights", help="The best model.")] = False,
+    with_image: Annotated[bool, typer.Option("--with-image", help="The frozen image.")] = False,
+    with_transcripts: Annotated[
+        bool, typer.Option("--with-transcripts", help="What was said with a model, keys removed.")
+    ] = False,
+    allow: Annotated[
+        list[str] | None, typer.Option(help="A text that looks private and may be known.")
+    ] = None,
+) -> None:
+    """Put a campaign into one file that a stranger can check."""
+    from lab.bundle.export import Wanted, export
+
+    wanted = Wanted(
+        key=key,
+        weights=with_weights,
+        image=with_image,
+        transcripts=with_transcripts,
+        allowed=tuple(allow or ()),
+    )
+    done = export(settings_of(tag=tag), output, wanted, say)
+    say(f"{done.file}: {done.files} files, {done.size / 1e6:.2f} MB, sha256 {done.sha256}")
+
+
+@app.command()
+def verify(
+    file: Annotated[Path, typer.Argument(help="A bundle.")],
+    signer: Annotated[
+        Path | None, typer.Option(help="Allowed signers, as ssh-keygen reads them.")
+    ] = None,
+    rescore: Annotated[bool, typer.Option("--rescore", help="Score its weights here.")] = False,
+) -> None:
+    """Check a bundle: whole, unaltered, signed by whom, and do its decisions follow from its records?"""
+    from lab.bundle import verify as checking
+
+    checks = checking.verify(settings_of(), file, signers=signer, weights=rescore, say=say)
+    say(checking.verdict(checks))
+
+
+@app.command()
 def data(profile: Profile = None, variant: Variant = None, kernels: Kernels = None) -> None:
     """Fetch and tokenise the data of a profile, once."""
     from lab.setup import set_up

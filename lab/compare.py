@@ -20,7 +20,7 @@ from lab.contrast import Estimate
 from lab.errors import BadInput
 from lab.facts import FACTS_FILE, Facts, read_facts
 from lab.ledger import Record, baselines_of, best_of, reruns_of
-from lab.parquet import read_parquet
+from lab.parquet import ArrowType, read_parquet
 from lab.received import received
 from lab.reproduction import Runs, gain_difference, score_difference
 from lab.runs import find_campaign
@@ -29,6 +29,7 @@ from lab.show.comparison import NO_CURVE, Comparison, Host, Measured, Said
 from lab.show.results import hardware_of, kept_bpb, one_line, read_campaign, read_records, tally
 
 MOST_PAIRS = 6  # spelt out; of more hosts the table and the picture say enough
+CURVE: dict[str, ArrowType] = {"tokens": "int64", "loss_nats": "double"}
 MOST_CURVE_ROWS = 100_000
 SMOOTHED_SHARE = 0.05  # of a curve's points, over which its loss is averaged
 LEAST_P = 0.001  # smaller ones say more than normal noise can promise
@@ -104,7 +105,7 @@ def _read(folder: Path, *, checked: bool) -> Found:
 def _curve(path: Path) -> tuple[tuple[int, float], ...]:
     """Tokens and smoothed loss of a run, by train.py's own claim; empty where there is no such table."""
     try:
-        columns = read_parquet(path, ("tokens", "loss_nats"), most_rows=MOST_CURVE_ROWS)
+        columns = read_parquet(path, CURVE, most_rows=MOST_CURVE_ROWS)
     except ValueError:
         return ()
     points = [

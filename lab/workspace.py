@@ -21,11 +21,12 @@ from typing import BinaryIO
 
 import git
 from git import Actor, Commit, Repo
-from git.objects import Tree
+from git.objects import Blob, Tree
 from git.objects.fun import tree_entries_from_data
 from gitdb import IStream
 
 from lab.errors import CampaignError
+from lab.gitpack import write_pack
 
 AUTHOR = Actor("Nightlab", "nightlab@localhost")
 TRAIN_FILE = "train.py"
@@ -210,8 +211,53 @@ class Workspace:
                     counts[-1] = (int(fields[0]), int(fields[1]))
             return counts
 
+    def write_bundle(self, path: Path) -> None:
+        """Write branch and experiments as a git bundle: `git clone` and `git fetch` read it.
+
+        The same refs always give the same bytes, packed or loose, whatever the version of git: every object is
+        stored whole, in the order in which history reaches it. What carries the file compresses it.
+
+        Raises:
+            CampaignError: an object is missing.
+        """
+        with _door("write a git bundle"):
+            wanted = ("refs/experiments/", f"refs/heads/{self._branch}")
+            refs = sorted(
+                (ref, commit)
+                for commit, ref in (
+                    line.split(" ")
+                    for line in self._repo.git.for_each_ref(
+                        *wanted, format="%(objectname) %(refname)"
+                    ).splitlines()
+                )
+            )
+            objects = [self._read_object(oid) for oid in self._reached_from(refs)]
+            head = "# v2 git bundle\n" + "".join(f"{commit} {ref}\n" for ref, commit in refs)
+            path.write_bytes(head.encode() + b"\n" + write_pack(objects))
+
     def close(self) -> None:
         self._repo.close()
+
+    def _read_object(self, oid: bytes) -> tuple[str, bytes]:
+        stream = self._repo.odb.stream(oid)
+        return stream.type.decode(), bytes(stream.read())
+
+    def _reached_from(self, refs: Sequence[tuple[str, str]]) -> Iterator[bytes]:
+        """The binary id of every object that refs need, parents before children, each once."""
+        seen: set[bytes] = set()
+        for _, tip in refs:
+            waiting = [self._repo.commit(tip)]
+            while waiting:
+                commit = waiting[-1]
+                missing = [parent for parent in commit.parents if parent.binsha not in seen]
+                if missing and commit.binsha not in seen:
+                    waiting += reversed(missing)
+                    continue
+                waiting.pop()
+                for one in (*_below(commit.tree), commit):
+                    if one.binsha not in seen:
+                        seen.add(one.binsha)
+                        yield one.binsha
 
     def _move_to(self, commit: Commit) -> None:
         self._repo.git.update_ref(f"refs/heads/{self._branch}", commit.hexsha)
@@ -245,6 +291,16 @@ class Workspace:
 
 LOOK = "look at the repo/ folder of the campaign; the ledger names every commit it needs."
 SEND_AGAIN = "ask for the bundle again; nothing was written outside a scratch folder."
+
+
+def _below(tree: Tree) -> Iterator[Tree | Blob]:
+    """A tree's files and folders, then the tree itself."""
+    for entry in sorted(tree, key=lambda entry: str(entry.name)):
+        if isinstance(entry, Tree):
+            yield from _below(entry)
+        elif isinstance(entry, Blob):
+            yield entry
+    yield tree
 
 
 @contextlib.contextmanager

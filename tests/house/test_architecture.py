@@ -25,6 +25,7 @@ FLOW = [
     "inbox",
     "agents",
     "lines",
+    "gitpack",
     "workspace",
     "outcome",
     "sandbox",
@@ -95,6 +96,7 @@ DOORS = {
     "starlette": {"lab/mcp/"},
     "uvicorn": {"lab/mcp/"},
     "anyio": {"lab/mcp/"},
+    "zstandard": {"lab/bundle/archive.py"},
 }
 VAGUE = {"utils", "util", "helpers", "common", "core", "manager", "misc", "tools"}
 
