@@ -98,6 +98,9 @@ def replay(
             update={
                 "tag": tag_of(sent),
                 "profile": claim.facts.profile,
+                # The sender's kernels, so that the attention is the same.
+                "kernels": claim.facts.kernels,
+                "variant": claim.facts.variant,
                 "train_file": seed_file,
                 "noise_runs": max(2, runs),
                 "seed": _fresh_seed(claim.seeds, runs),
@@ -138,12 +141,18 @@ def _receive(file: Path, experiment: int | None) -> Sent:
 
 def _refuse_another_harness(claim: Claim) -> None:
     """Another harness is another judge and another clock: nothing would compare, not even gains."""
-    if claim.facts.profile not in PROFILES:
-        raise BadInput(
-            f"this checkout has no profile {one_line(claim.facts.profile, 40)}.",
-            do="check out the version that made the bundle; nothing was run.",
-        )
-    here, theirs = manifest_sha256(CHECKOUT / "harness"), claim.facts.harness_sha256
+    facts = claim.facts
+    for what, value, known in (
+        ("profile", facts.profile, PROFILES),
+        ("image variant", facts.variant, ("cpu", "cuda")),
+        ("set of kernels", facts.kernels, ("hub", "none")),
+    ):
+        if value not in known:
+            raise BadInput(
+                f"this checkout has no {what} {one_line(value, 40)}.",
+                do="check out the version that made the bundle; nothing was run.",
+            )
+    here, theirs = manifest_sha256(CHECKOUT / "harness"), facts.harness_sha256
     if here != theirs:
         raise BadInput(
             "the bundle was made by another version of the harness.",

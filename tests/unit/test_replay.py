@@ -222,13 +222,15 @@ def test_another_harness_is_refused_before_anything_runs(
     assert host.ran == [] and not (tmp_path / "runs").exists()
 
 
-def test_a_profile_that_nobody_knows_is_refused(
-    play: Play, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("name", ["profile", "variant", "kernels"])
+def test_what_nobody_knows_is_refused(
+    play: Play, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """A bundle may say anything."""
+    """A bundle may say anything, and these become settings here."""
     Host(monkeypatch, class_id=SAME)
-    with pytest.raises(BadInput, match="no profile"):
-        play(send(facts=replace(SENDER, profile="../../etc")))
+    facts = replace(SENDER, **{name: "../../etc"})  # type: ignore[arg-type]
+    with pytest.raises(BadInput, match="this checkout has no"):
+        play(send(facts=facts))
 
 
 @pytest.mark.parametrize("tag", ["sender", "../../x", "A" * 99, "", "nov.23_b"])
