@@ -17,7 +17,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from benchmarks.machine import machine
-from lab.bundle.decisions import check_records  # type: ignore[import-not-found]
+from lab.bundle.decisions import check_records
 from lab.bundle.export import Exported, Wanted, export
 from lab.bundle.unpacked import opened
 from lab.campaign import Campaign

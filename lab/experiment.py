@@ -5,8 +5,7 @@ Takes   a Pending proposal, an open night
 Gives   a Record, already on disk and acted on
 Never   chooses what to try
 
-What a score leads to is asked twice, of the same function: before the audit, which only a score that leads
-somewhere is worth, and after it.
+What a score leads to is asked of lab/weighing.py: before the audit, and after it.
 """
 
 from __future__ import annotations
@@ -21,14 +20,15 @@ from lab.campaign import Campaign, Pending
 from lab.contract import ContractBroken, check
 from lab.gate import Training
 from lab.interrupts import Interrupts
-from lab.ledger import AUDIT, BASELINE, Record, reruns_of, scores_of
+from lab.ledger import AUDIT, Record
 from lab.lines import count_code_lines
 from lab.night import Night
 from lab.outcome import Status
 from lab.show.results import ending, name_of, write_results
 from lab.show.screen import Screen
 from lab.trial import Bench, Trial, reject, run_trial
-from lab.verdict import Change, Verdict, accept_baseline, refuse, screen, settle
+from lab.verdict import Verdict
+from lab.weighing import Case, decide, doubt
 from lab.workspace import Candidate
 
 # Of the slowest baseline's time from container to score; a model that is worth its budget is not so much dearer.
@@ -202,52 +202,24 @@ def _bench(night: Night) -> Bench:
 
 
 def _doubt(campaign: Campaign, pending: Pending, score: Score, training: Training) -> Plan | None:
-    """How to audit a claim: everything that something would follow from, and whatever is asked for."""
-    tolerance = campaign.ledger.tolerance_nats()
-    if pending.kind == BASELINE:
-        return Plan(tolerance_nats=tolerance, holdout=True)
-    verdict = _weigh(campaign, pending, score.bpb, training)
-    if pending.kind == AUDIT or verdict is None:
-        return Plan(tolerance_nats=tolerance, holdout=False)
-    if verdict.keep or verdict.confirm:
-        return Plan(tolerance_nats=tolerance, holdout=verdict.keep)
-    return None
+    return doubt(_case(campaign, pending, became_code=True), score.bpb, training)
 
 
 def _decide(campaign: Campaign, pending: Pending, trial: Trial) -> Verdict:
-    best = campaign.ledger.best()
-    if trial.status is not Status.MEASURED or trial.val_bpb is None:
-        return refuse(
-            f"{trial.status.value}: {trial.reason}", best_bpb=best.val_bpb if best else None
-        )
-    if pending.kind == BASELINE:
-        return accept_baseline(trial.val_bpb)
-    if pending.kind == AUDIT:
-        return refuse(f"an audit of {pending.original}", best_bpb=None)
-    verdict = _weigh(campaign, pending, trial.val_bpb, trial.training)
-    if verdict and (verdict.keep or verdict.confirm) and not (trial.audit and trial.audit.passed):
-        return refuse("its claim was not audited", best_bpb=verdict.best_bpb)
-    return verdict or refuse("there is no baseline to compare it with", best_bpb=None)
+    became_code = trial.status is not Status.REJECTED
+    return decide(_case(campaign, pending, became_code=became_code), trial)
 
 
-def _weigh(
-    campaign: Campaign, pending: Pending, val_bpb: float, training: Training | None
-) -> Verdict | None:
-    """What this score would lead to; None without a baseline."""
-    records, rule = campaign.ledger.records, campaign.facts.rule
-    best = campaign.ledger.best()
-    original = pending.original
-    noise = campaign.noise(also=(original, val_bpb) if original else None)
-    if best is None or noise is None:
-        return None
-    change = Change(
-        net_lines=_net_lines(campaign, pending),
-        memory_bytes=training.peak_memory_bytes if training else None,
+def _case(campaign: Campaign, pending: Pending, *, became_code: bool) -> Case:
+    """What the rule looks at; what was rejected may not even parse, so nobody counts its lines."""
+    return Case(
+        past=campaign.ledger.records,
+        rule=campaign.facts.rule,
+        prior=campaign.facts.prior_noise,
+        kind=pending.kind,
+        original=pending.original,
+        net_lines=_net_lines(campaign, pending) if became_code else None,
     )
-    if original is None:
-        return screen(rule, val_bpb=val_bpb, best=best.bar, noise=noise, change=change)
-    reruns = [*scores_of(reruns_of(records, original)), val_bpb]
-    return settle(rule, reruns=reruns, best=best.bar, noise=noise, change=change)
 
 
 def _net_lines(campaign: Campaign, pending: Pending) -> int:

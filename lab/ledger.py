@@ -134,6 +134,16 @@ def scores_of(records: Sequence[Record]) -> list[float]:
     return [r.trial.val_bpb for r in records if r.trial.val_bpb is not None]
 
 
+def tolerance_of(records: Sequence[Record]) -> float | None:
+    """What a campaign's A/A run allows two honest containers to differ by; None before it."""
+    for record in records:
+        audit = record.trial.audit
+        measured = record.trial.status is Status.MEASURED
+        if record.kind == BASELINE and measured and audit and audit.calibrated and audit.passed:
+            return audit.tolerance_nats
+    return None
+
+
 def open_candidate(records: Sequence[Record]) -> Record | None:
     """The candidate that looked better and whose last re-run, if any, left it undecided.
 
@@ -151,6 +161,20 @@ def open_candidate(records: Sequence[Record]) -> Record | None:
             return None
         return record if record.original is None else records[record.original - 1]
     return None
+
+
+def parse_line(line: bytes) -> tuple[Record, str]:
+    """The Record of one line, and the sha256 that it gives for the line before it.
+
+    Raises:
+        ValueError: it is not a Record.
+    """
+    try:
+        fields = json.loads(line)
+        previous = fields.pop("previous_sha256")
+        return _RECORD.validate_python(fields), str(previous)
+    except (KeyError, AttributeError, TypeError, RecursionError, ValidationError) as error:
+        raise ValueError(f"not a record: {str(error).splitlines()[0]}") from error
 
 
 class Ledger:
@@ -209,21 +233,10 @@ class Ledger:
         scores = scores_of(self.baselines())
         return statistics.fmean(scores) if scores else None
 
-    def tolerance_nats(self) -> float | None:
-        """What this campaign's A/A run allows two honest containers to differ by; None before it."""
-        for record in self.records:
-            audit = record.trial.audit
-            measured = record.trial.status is Status.MEASURED
-            if record.kind == BASELINE and measured and audit and audit.calibrated and audit.passed:
-                return audit.tolerance_nats
-        return None
-
     def _admit(self, line: bytes, line_number: int) -> None:
         try:
-            fields = json.loads(line)
-            previous = fields.pop("previous_sha256")
-            record = _RECORD.validate_python(fields)
-        except (ValueError, KeyError, AttributeError, TypeError, ValidationError) as error:
+            record, previous = parse_line(line)
+        except ValueError as error:
             raise self._broken(line_number, f"line {line_number} is not a record") from error
         if previous != self._tip:
             raise self._broken(

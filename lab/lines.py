@@ -14,6 +14,9 @@ import warnings
 # Of a long constant, as many characters as a line of code may have.
 LINE_CHARS = 100
 
+# Most nodes are names and operators inside a statement: they are not even looked at.
+COUNTED = (ast.stmt, ast.ExceptHandler, ast.match_case, ast.Constant)
+
 
 def count_code_lines(source: str) -> int:
     """Lines of the code when every statement has a line of its own, and nothing else has one.
@@ -32,8 +35,14 @@ def count_code_lines(source: str) -> int:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # an odd escape sequence is its author's business
         tree = ast.parse(source)
-    alone = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}  # docstrings
-    return sum(_lines(node) for node in ast.walk(tree) if id(node) not in alone)
+    alone: set[int] = set()  # docstrings
+    count = 0
+    for node in ast.walk(tree):  # parents before their children
+        if isinstance(node, ast.Expr):
+            alone.add(id(node.value))
+        if isinstance(node, COUNTED) and id(node) not in alone:
+            count += _lines(node)
+    return count
 
 
 def _lines(node: ast.AST) -> int:

@@ -19,7 +19,7 @@ from lab.engine import ensure_engine
 from lab.errors import BadInput, LabError
 from lab.fingerprint import Fingerprint, Gpu, list_gpus, take_fingerprint
 from lab.host import Say
-from lab.image import Image, ensure_image
+from lab.image import Image, ensure_image, named_image
 from lab.preparation import is_prepared, prepare_data, verify_data
 from lab.runs import is_running
 from lab.settings import Settings, profile_of
@@ -42,8 +42,12 @@ def connect(settings: Settings, say: Say) -> Engine:
 
 
 @contextlib.contextmanager
-def set_up(settings: Settings, *, campaign: str, say: Say) -> Iterator[Ready]:
+def set_up(
+    settings: Settings, *, campaign: str, say: Say, image_id: str | None = None
+) -> Iterator[Ready]:
     """Make the host ready; a second call finds everything and starts at once.
+
+    `image_id` is an image that is used if it is here and holds this checkout's harness; else it is as without.
 
     Raises:
         LabError: a step failed; the message names the remedy.
@@ -53,7 +57,8 @@ def set_up(settings: Settings, *, campaign: str, say: Say) -> Iterator[Ready]:
             engine.reap(campaign=campaign)  # what a killed night left behind still sits on the GPU
         profile, gpu = choose_hardware(settings)
         variant = variant_of(settings, profile)
-        image = ensure_image(engine, settings, variant, "frozen", say)
+        image = named_image(engine, variant, image_id) if image_id else None
+        image = image or ensure_image(engine, settings, variant, "frozen", say)
         data = settings.data / profile.name
         if not is_prepared(data):
             maker = ensure_image(engine, settings, variant, "data", say)

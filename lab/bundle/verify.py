@@ -33,7 +33,7 @@ def verify(
         BadRecords: level 1 failed.
         BadWeights: level 2 failed.
     """
-    from lab.bundle.decisions import check_records  # type: ignore[import-not-found]
+    from lab.bundle.decisions import check_records
 
     try:
         with opened(file, signers=signers) as bundle:
@@ -44,7 +44,7 @@ def verify(
             refuse_failed(found, BadRecords, "do not follow from its records")
             checks += found
             if weights:
-                from lab.bundle.rescore import rescore  # type: ignore[import-not-found]
+                from lab.bundle.rescore import rescore
 
                 found = rescore(settings, bundle.payload, say)
                 show(found, say)

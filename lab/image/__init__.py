@@ -17,7 +17,7 @@ Never   starts an experiment, or trusts what an image says of itself: the files 
 """
 
 from lab.image.build import ensure_image
-from lab.image.check import verify_image
+from lab.image.check import named_image, verify_image
 from lab.image.found import Image, Target, Variant, find_image
 from lab.image.pinning import pin_images
 
@@ -27,6 +27,7 @@ __all__ = [
     "Variant",
     "ensure_image",
     "find_image",
+    "named_image",
     "pin_images",
     "verify_image",
 ]

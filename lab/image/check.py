@@ -11,13 +11,26 @@ from pathlib import Path
 
 import docker
 
-from harness.manifest import manifest_bytes
+from harness.manifest import manifest_bytes, manifest_sha256
 from lab.container import LABEL, Engine
 from lab.errors import ImageError
-from lab.image.found import ENGINE_ERRORS, HARNESS, Image, engine_failed
+from lab.image.found import ENGINE_ERRORS, HARNESS, Image, engine_failed, our_images
 
 FROZEN_HARNESS = "/opt/nightlab/harness"
 FROZEN_MANIFEST = "/opt/nightlab/harness-manifest.json"
+
+
+def named_image(engine: Engine, variant: str, image_id: str) -> Image | None:
+    """The frozen image of this id, if it was built here and holds this checkout's harness; else None.
+
+    Raises:
+        ImageError: its label says so, and its files are others.
+    """
+    for image in our_images(engine, variant, "frozen"):
+        if image.id == image_id and image.harness_sha256 == manifest_sha256(HARNESS):
+            verify_image(engine, image)
+            return image
+    return None
 
 
 def verify_image(engine: Engine, image: Image) -> None:

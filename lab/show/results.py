@@ -51,6 +51,7 @@ PARQUET_FILE = "results.parquet"
 TSV_COLUMNS = ("commit", "val_bpb", "memory_gb", "status", "description", "audited", "holdout_bpb")
 SHORT_COMMIT = 7
 GIB = 2**30
+TABLE_CAP_BYTES = 256 * 2**20  # of a stranger's table, unpacked
 
 _WORDS = {"keep": "kept", "discard": "discarded", "confirm": "to confirm", "audit": "audited"}
 _RECORD = TypeAdapter(Record)
@@ -246,6 +247,29 @@ def _write_parquet(path: Path, records: Sequence[Record]) -> None:
     ]
     with replacing(path) as draft:
         pq.write_table(pa.Table.from_arrays(arrays, schema=schema), draft)
+
+
+def is_table_of(content: bytes, records: Sequence[Record]) -> bool:
+    """Whether a stranger's results.parquet is the table of these Records, whatever version wrote it."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns = tuple(columns_of(Record))
+    try:
+        file = pq.ParquetFile(pa.BufferReader(content), pre_buffer=False)
+        names = [(field.name, str(field.type)) for field in file.schema_arrow]
+        groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
+        # What a few bytes may unpack to is looked at before anything is unpacked.
+        if (
+            names != [(c.name, str(pa.type_for_alias(c.arrow_type))) for c in columns]
+            or file.metadata.num_rows != len(records)
+            or sum(group.total_byte_size for group in groups) > TABLE_CAP_BYTES
+        ):
+            return False
+        told = file.read(use_threads=False).to_pydict()
+    except (pa.ArrowException, OSError, ValueError):
+        return False
+    return all(told[c.name] == [_cell(record, c) for record in records] for c in columns)
 
 
 def columns_of(kind: type, path: tuple[str, ...] = (), prefix: str = "") -> Iterator[Column]:

@@ -40,6 +40,7 @@ FLOW = [
     "verdict",
     "noise",
     "ledger",
+    "weighing",
     "lineage",
     "strategy",
     "preparation",

@@ -23,6 +23,7 @@ from lab.ledger import (
     noise_of,
     open_candidate,
     reruns_of,
+    tolerance_of,
 )
 from lab.outcome import Status
 from lab.show.results import ending
@@ -253,10 +254,10 @@ def test_the_tolerance_is_that_of_the_first_calibration(tmp_path: Path) -> None:
         calibrating(baseline(4, 1.9), tolerance=0.01),
         calibrating(baseline(5, 1.9), tolerance=7.0),
     ):
-        seen.append(ledger.tolerance_nats())
+        seen.append(tolerance_of(ledger.records))
         ledger.append(record)
-    assert [*seen, ledger.tolerance_nats()] == [None, None, None, None, 0.01, 0.01]
-    assert Ledger.open(ledger.path, anchor="a").tolerance_nats() == 0.01
+    assert [*seen, tolerance_of(ledger.records)] == [None, None, None, None, 0.01, 0.01]
+    assert tolerance_of(Ledger.open(ledger.path, anchor="a").records) == 0.01
 
 
 # ---- the made nights, which other tests stand on ----
