@@ -8,7 +8,6 @@ Never   decides whether to keep
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shutil
 import time
@@ -22,7 +21,7 @@ from harness.profiles import Profile
 from lab.container import Engine
 from lab.contention import Lookout, describe
 from lab.errors import EngineError
-from lab.evaluation import Evaluation, Sitting, evaluate, explain
+from lab.evaluation import Evaluation, Sitting, evaluate, explain, report
 from lab.gate import Training, is_as_sealed
 from lab.outcome import ExperimentFailed, Status, Watch
 from lab.sandbox import SealedSpec, judge_spec, model_spec, train_spec, wipe_spec
@@ -221,12 +220,8 @@ def _evaluate(
     )
     found = evaluate(bench.engine, sitting, bench.profile, watch, doubt)
     if found.audit is not None:
-        report = dataclasses.asdict(found.audit) | {
-            "passed": found.audit.passed,
-            "reason": None if found.audit.passed else explain(found.audit),
-            "audit_s": found.audit_s,
-        }
-        (folder / "audit.json").write_text(json.dumps(report, indent=1) + "\n")
+        fields = report(found.audit, found.audit_s)
+        (folder / "audit.json").write_text(json.dumps(fields, indent=1) + "\n")
     return found
 
 

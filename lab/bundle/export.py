@@ -8,7 +8,6 @@ Never   ships events.jsonl, a proposal, a model's output, or anything private th
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import shutil
@@ -47,6 +46,7 @@ from lab.bundle.unpacked import opened
 from lab.campaign import LEDGER_FILE
 from lab.engine import ensure_engine
 from lab.errors import BadInput, BundleError
+from lab.evaluation import report
 from lab.facts import FACTS_FILE, Facts, read_facts
 from lab.host import Say
 from lab.ledger import Ledger, Record
@@ -57,7 +57,8 @@ from lab.settings import CHECKOUT, Settings
 from lab.workspace import Workspace
 
 _TOP_FILES = ("results.tsv", "results.parquet", "progress.png")
-_OF_AN_EXPERIMENT = ("audit.json", "telemetry.parquet", "curve.parquet", "train.log")
+AUDIT = "audit.json"
+_OF_AN_EXPERIMENT = ("telemetry.parquet", "curve.parquet", "train.log")
 _OF_THE_BEST = ("train.py", "config.json", "record.json")
 _WEIGHTS = "model.safetensors"
 MAX_LOG_BYTES = 4 * 2**20
@@ -154,11 +155,11 @@ def _copy_experiments(
             if (source / name).is_file():
                 place.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(source / name, place / name)
-        audit = record.trial.audit
-        if audit is not None and not (place / "audit.json").exists():
+        if record.trial.audit is not None:
+            # From the record, which is what was decided on: a file may be left of a run that was killed.
             place.mkdir(parents=True, exist_ok=True)
-            report = dataclasses.asdict(audit) | {"passed": audit.passed}
-            (place / "audit.json").write_bytes(_json(report))
+            fields = report(record.trial.audit, record.trial.audit_s)
+            (place / AUDIT).write_text(json.dumps(fields, indent=1) + "\n")
         log = place / "train.log"
         if log.exists():
             # Nothing is decided by a log, and its words are a model's: it may be changed, and it is said.
@@ -306,7 +307,3 @@ def _refuse_to_replace(output: Path) -> None:
         f"{output} is there, and is no bundle.",
         do="name another file with --output; nothing was changed.",
     )
-
-
-def _json(fields: object) -> bytes:
-    return json.dumps(fields, indent=1, sort_keys=True, ensure_ascii=False).encode() + b"\n"

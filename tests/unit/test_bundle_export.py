@@ -119,14 +119,16 @@ def test_weights_transcripts_and_telemetry_come_where_they_are(tmp_path: Path) -
     def more(campaign: Campaign) -> None:
         table = pa.table({"power_w": [1.0, 2.0]})
         parquet.write_table(table, campaign.folder_of(1) / "telemetry.parquet")
-        (campaign.folder_of(1) / "audit.json").write_text('{"passed": true}\n')
+        (campaign.folder_of(1) / "audit.json").write_text('{"left": "of a killed run"}\n')
+        (campaign.folder_of(5) / "audit.json").write_text('{"left": "of a killed run"}\n')
         (campaign.folder / "data-of-today").write_text("no")
 
     settings = make(tmp_path / "a", more=more)
     found = contents(ship(settings, tmp_path / "b.tar.zst", weights=True, transcripts=True))
     assert found["data/best/model.safetensors"] == b"weights" * 1000
     assert b"Think." in found["data/transcripts/0004.jsonl"]
-    assert found["data/experiments/0001/audit.json"] == b'{"passed": true}\n'
+    assert b"killed" not in found["data/experiments/0001/audit.json"]
+    assert "data/experiments/0005/audit.json" not in found
     assert found["data/experiments/0001/telemetry.parquet"].startswith(b"PAR1")
 
 
@@ -203,7 +205,6 @@ REFUSING = {
     "code": in_code,
     "best": in_file("best/train.py"),
     "config": in_file("best/config.json"),
-    "audit": in_file("experiments/0001/audit.json"),
     "telemetry": in_parquet,
     "picture": in_picture,
     "recipe": in_file("recipe/images/Dockerfile"),
