@@ -339,6 +339,43 @@ def test_an_altered_ledger_is_not_shipped(tmp_path: Path) -> None:
     assert ledger.read_bytes() == content + b'{"torn', "looking changes nothing"
 
 
+@pytest.mark.parametrize("what", ["best", "branch", "repository"])
+def test_a_night_that_was_killed_settles_before_it_is_shipped(tmp_path: Path, what: str) -> None:
+    """Else an honest sender would ship what a receiver must take for a forgery."""
+    settings = make(tmp_path / "a", experiments=6)
+    folder = settings.runs / "nov23"
+    if what == "best":
+        (folder / "best" / "record.json").write_text('{"number": 99}')
+    elif what == "branch":
+        move = ["update-ref", "refs/heads/autoresearch/nov23", "refs/experiments/0004"]
+        subprocess.run(["git", "-C", str(folder / "repo"), *move], check=True)
+    else:
+        shutil.rmtree(folder / "repo")
+    with pytest.raises(BundleError, match="interrupted") as caught:
+        ship(settings, tmp_path / "b.tar.zst")
+    assert "EXPERIMENTS=0" in caught.value.do
+
+
+def test_tables_that_a_killed_night_left_behind_are_not_shipped(tmp_path: Path) -> None:
+    """They follow from the ledger, and a receiver will say so if they do not."""
+    settings = make(tmp_path / "a")
+    whole = (settings.runs / "nov23" / "results.tsv").read_bytes()
+    (settings.runs / "nov23" / "results.tsv").write_bytes(whole[: len(whole) // 2])
+    assert contents(ship(settings, tmp_path / "b.tar.zst"))["data/results.tsv"] == whole
+
+
+def test_what_cannot_be_read_or_written_is_an_error_in_words(tmp_path: Path) -> None:
+    """No traceback for a folder that is not there, and the campaign is as it was."""
+    settings = make(tmp_path / "a")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BundleError, match="could not be written"):
+        ship(settings, tmp_path / "file" / "b.tar.zst")
+    (settings.runs / "nov23" / "lock").unlink()
+    (settings.runs / "nov23" / "lock").mkdir()
+    with pytest.raises(BundleError, match="could not be written"):
+        ship(settings, tmp_path / "b.tar.zst")
+
+
 def test_a_bundle_may_be_replaced_and_nothing_else(tmp_path: Path) -> None:
     """`--output thesis.pdf` must not cost a thesis."""
     settings = make(tmp_path / "a")
