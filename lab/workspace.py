@@ -162,6 +162,22 @@ class Workspace:
         with _door(f"move the branch to {commit[:8]}"):
             self._move_to(self._repo.commit(commit))
 
+    def write_bundle(self, path: Path) -> None:
+        """Write branch and experiments as a git bundle: `git clone` and `git fetch` read it.
+
+        The same refs always give the same bytes, packed or loose, whatever the version of git: every object is
+        stored whole, in the order in which history reaches it. What carries the file compresses it.
+
+        Raises:
+            CampaignError: an object is missing.
+        """
+        with _door("write a git bundle"):
+            named = ("refs/experiments/", f"refs/heads/{self._branch}")
+            refs = sorted(ref for ref in self.refs().items() if ref[0].startswith(named))
+            objects = [self._read_object(oid) for oid in self._reached_from(refs)]
+            head = "# v2 git bundle\n" + "".join(f"{commit} {ref}\n" for ref, commit in refs)
+            path.write_bytes(head.encode() + b"\n" + write_pack(objects))
+
     def refs(self) -> dict[str, str]:
         """Every reference, and the commit that it names."""
         with _door("list its references"):
@@ -210,30 +226,6 @@ class Workspace:
                 else:
                     counts[-1] = (int(fields[0]), int(fields[1]))
             return counts
-
-    def write_bundle(self, path: Path) -> None:
-        """Write branch and experiments as a git bundle: `git clone` and `git fetch` read it.
-
-        The same refs always give the same bytes, packed or loose, whatever the version of git: every object is
-        stored whole, in the order in which history reaches it. What carries the file compresses it.
-
-        Raises:
-            CampaignError: an object is missing.
-        """
-        with _door("write a git bundle"):
-            wanted = ("refs/experiments/", f"refs/heads/{self._branch}")
-            refs = sorted(
-                (ref, commit)
-                for commit, ref in (
-                    line.split(" ")
-                    for line in self._repo.git.for_each_ref(
-                        *wanted, format="%(objectname) %(refname)"
-                    ).splitlines()
-                )
-            )
-            objects = [self._read_object(oid) for oid in self._reached_from(refs)]
-            head = "# v2 git bundle\n" + "".join(f"{commit} {ref}\n" for ref, commit in refs)
-            path.write_bytes(head.encode() + b"\n" + write_pack(objects))
 
     def close(self) -> None:
         self._repo.close()
@@ -289,10 +281,6 @@ class Workspace:
         return (int(counts[0]), int(counts[1])) if counts else (0, 0)
 
 
-LOOK = "look at the repo/ folder of the campaign; the ledger names every commit it needs."
-SEND_AGAIN = "ask for the bundle again; nothing was written outside a scratch folder."
-
-
 def _below(tree: Tree) -> Iterator[Tree | Blob]:
     """A tree's files and folders, then the tree itself."""
     for entry in sorted(tree, key=lambda entry: str(entry.name)):
@@ -301,6 +289,10 @@ def _below(tree: Tree) -> Iterator[Tree | Blob]:
         elif isinstance(entry, Blob):
             yield entry
     yield tree
+
+
+LOOK = "look at the repo/ folder of the campaign; the ledger names every commit it needs."
+SEND_AGAIN = "ask for the bundle again; nothing was written outside a scratch folder."
 
 
 @contextlib.contextmanager

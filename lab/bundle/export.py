@@ -8,7 +8,6 @@ Never   ships events.jsonl, a proposal, a model's output, or anything private th
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import shutil
@@ -47,17 +46,21 @@ from lab.bundle.unpacked import opened
 from lab.campaign import LEDGER_FILE
 from lab.engine import ensure_engine
 from lab.errors import BadInput, BundleError
+from lab.evaluation import report
 from lab.facts import FACTS_FILE, Facts, read_facts
 from lab.host import Say
-from lab.ledger import Ledger, Record
+from lab.ledger import Ledger, Record, best_of
 from lab.preparation import MANIFEST as PREPARED
 from lab.redaction import plain
 from lab.runs import find_campaign, locked
 from lab.settings import CHECKOUT, Settings
+from lab.show.progress import PROGRESS_FILE
+from lab.show.results import write_results
 from lab.workspace import Workspace
 
-_TOP_FILES = ("results.tsv", "results.parquet", "progress.png")
-_OF_AN_EXPERIMENT = ("audit.json", "telemetry.parquet", "curve.parquet", "train.log")
+AUDIT = "audit.json"
+_OF_AN_EXPERIMENT = ("telemetry.parquet", "curve.parquet", "train.log")
+LOG = "train.log"
 _OF_THE_BEST = ("train.py", "config.json", "record.json")
 _WEIGHTS = "model.safetensors"
 MAX_LOG_BYTES = 4 * 2**20
@@ -93,6 +96,17 @@ def export(settings: Settings, output: Path | None, wanted: Wanted, say: Say) ->
         CampaignError: its ledger or repository was altered.
         BundleError: it holds something private, or the checkout is not the one that made it.
     """
+    try:
+        return _export(settings, output, wanted, say)
+    except OSError as error:
+        raise BundleError(
+            "the bundle could not be written.",
+            why=f"{error.strerror or error}: {error.filename}" if error.filename else str(error),
+            do="see that the campaign can be read, and that there is room (TMPDIR, --output); it is as it was.",
+        ) from error
+
+
+def _export(settings: Settings, output: Path | None, wanted: Wanted, say: Say) -> Exported:
     folder = find_campaign(settings.runs, settings.tag)
     output = output or Path(f"{top_of(folder.name)}{SUFFIX}")
     _refuse_to_replace(output)
@@ -105,7 +119,7 @@ def export(settings: Settings, output: Path | None, wanted: Wanted, say: Say) ->
         facts = read_facts(folder / FACTS_FILE, content)
         records = _copy_records(folder, payload, facts, content)
         _copy_experiments(folder, payload, records, private, say)
-        _copy_best(folder, payload, weights=wanted.weights)
+        _copy_best(folder, payload, records, weights=wanted.weights)
         _copy_recipe(settings, folder, payload, facts, say)
         _copy_program(settings, payload, records, say)
         if wanted.transcripts:
@@ -128,16 +142,17 @@ def _copy_records(folder: Path, payload: Path, facts: Facts, content: bytes) -> 
     ledger.write_bytes(source.read_bytes() if source.exists() else b"")
     records = Ledger.open(ledger, anchor=hashlib.sha256(content).hexdigest()).records
     ledger.with_suffix(".torn").unlink(missing_ok=True)
-    for name in _TOP_FILES:
-        if (folder / name).is_file():
-            shutil.copyfile(folder / name, payload / name)
+    # Not the campaign's own tables: a night that was killed may have left them a record behind.
+    write_results(payload, records)
+    if (folder / PROGRESS_FILE).is_file():
+        shutil.copyfile(folder / PROGRESS_FILE, payload / PROGRESS_FILE)
     if not (folder / "repo" / ".git").exists():
-        raise BundleError(
-            f"the campaign {facts.tag} has no repository.",
-            do="resume it once (make overnight EXPERIMENTS=0); nothing was written.",
-        )
+        raise _unsettled(facts.tag, "it has no repository")
     workspace = Workspace.open(folder / "repo", tag=facts.tag, seed="")
+    best = best_of(records)
     try:
+        if best is not None and workspace.head() != best.commit:
+            raise _unsettled(facts.tag, "its branch is not at its best experiment")
         workspace.write_bundle(payload / GIT_BUNDLE)
     finally:
         workspace.close()
@@ -154,21 +169,29 @@ def _copy_experiments(
             if (source / name).is_file():
                 place.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(source / name, place / name)
-        audit = record.trial.audit
-        if audit is not None and not (place / "audit.json").exists():
+        if record.trial.audit is not None:
+            # From the record, which is what was decided on: a file may be left of a run that was killed.
             place.mkdir(parents=True, exist_ok=True)
-            report = dataclasses.asdict(audit) | {"passed": audit.passed}
-            (place / "audit.json").write_bytes(_json(report))
-        log = place / "train.log"
-        if log.exists():
-            # Nothing is decided by a log, and its words are a model's: it may be changed, and it is said.
-            text = log.read_bytes()[:MAX_LOG_BYTES].decode("utf-8", "replace")
-            changed = without_private(text, private, f"experiments/{source.name}/train.log", say)
-            log.write_text(changed, encoding="utf-8", newline="")
+            fields = report(record.trial.audit, record.trial.audit_s)
+            (place / AUDIT).write_text(json.dumps(fields, indent=1) + "\n")
+        if (place / LOG).exists():
+            _clean_log(place / LOG, f"experiments/{source.name}/{LOG}", private, say)
 
 
-def _copy_best(folder: Path, payload: Path, *, weights: bool) -> None:
+def _clean_log(log: Path, name: str, private: Private, say: Say) -> None:
+    """Nothing is decided by a log, and its words are a model's: it may be changed, and it is said."""
+    content = log.read_bytes()
+    if len(content) > MAX_LOG_BYTES:
+        say(f"{name}: only its first {MAX_LOG_BYTES} bytes are shipped")
+    text = content[:MAX_LOG_BYTES].decode("utf-8", "replace")
+    log.write_text(without_private(text, private, name, say), encoding="utf-8", newline="")
+
+
+def _copy_best(folder: Path, payload: Path, records: Sequence[Record], *, weights: bool) -> None:
     source, place = folder / "best", payload / "best"
+    best = best_of(records)
+    if best is not None and _number_in(source / "record.json") != best.number:
+        raise _unsettled(folder.name, f"its best/ is not experiment {best.number}")
     if weights and not (source / _WEIGHTS).is_file():
         raise BundleError(
             "this campaign has no weights to ship.",
@@ -176,9 +199,24 @@ def _copy_best(folder: Path, payload: Path, *, weights: bool) -> None:
             do="leave --with-weights away; nothing was written.",
         )
     for name in (*_OF_THE_BEST, *([_WEIGHTS] if weights else [])):
-        if (source / name).is_file():
+        if best is not None and (source / name).is_file():
             place.mkdir(exist_ok=True)
             shutil.copyfile(source / name, place / name)
+
+
+def _number_in(record: Path) -> int | None:
+    try:
+        return int(json.loads(record.read_bytes())["number"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _unsettled(tag: str, why: str) -> BundleError:
+    return BundleError(
+        f"the campaign {tag} was interrupted, and is not yet as its ledger says.",
+        why=f"{why}.",
+        do=f"let it settle: make overnight TAG={tag} EXPERIMENTS=0; nothing was written.",
+    )
 
 
 def _copy_recipe(settings: Settings, folder: Path, payload: Path, facts: Facts, say: Say) -> None:
@@ -197,8 +235,9 @@ def _copy_recipe(settings: Settings, folder: Path, payload: Path, facts: Facts, 
     for room in ("images", "harness"):
         for file in frozen_files(source / room):
             place = recipe / room / file.relative_to(source / room)
-            if most_bytes(f"{PAYLOAD}/{place.relative_to(payload).as_posix()}") is None:
-                continue  # what nobody can receive decided nothing: the image's own rules are stricter
+            most = most_bytes(f"{PAYLOAD}/{place.relative_to(payload).as_posix()}") or 0
+            if room == "images" and file.stat().st_size > most:
+                continue  # a wheel or an editor's copy: no file that decides what is in the image
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, place)
     manifest = settings.data / facts.profile / PREPARED
@@ -306,7 +345,3 @@ def _refuse_to_replace(output: Path) -> None:
         f"{output} is there, and is no bundle.",
         do="name another file with --output; nothing was changed.",
     )
-
-
-def _json(fields: object) -> bytes:
-    return json.dumps(fields, indent=1, sort_keys=True, ensure_ascii=False).encode() + b"\n"

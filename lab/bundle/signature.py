@@ -103,7 +103,8 @@ def check_signature(folder: Path, signers: Path | None) -> Check:
 def _who(signature: Path, signers: Path, statement: bytes) -> str | None:
     """The first of the allowed signers that signed it; None: none did."""
     files = ["-s", str(signature), "-f", str(signers)]
-    for principal in _ask(["find-principals", *files], b"").stdout.splitlines():
+    found = _ask(["find-principals", *files], b"").stdout
+    for principal in (name for line in found.splitlines() for name in line.split(",")):
         verify = ["verify", *files, "-n", NAMESPACE, "-I", principal]
         if _ask(verify, statement).returncode == 0:
             return ascii(principal).strip("'")

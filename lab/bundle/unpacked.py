@@ -49,16 +49,14 @@ def opened(
         BadSigner: `signers` are named, and none of them signed it.
         BundleError: there is no room to unpack it.
     """
+    if not file.is_file():
+        raise BadInput(f"there is no bundle {file}.", do="name a .tar.zst that `lab bundle` wrote.")
     with tempfile.TemporaryDirectory(prefix="nightlab-bundle-") as scratch:
         bag = Path(scratch) / "bag"
         bag.mkdir()
         try:
             top, stored, checks = _unpack(file, bag, limits)
-        except BadBundle:
-            raise
         except OSError as error:
-            if not file.is_file():
-                raise BadInput(f"there is no bundle {file}.", why=error.strerror or "") from error
             raise BundleError(
                 "the bundle could not be unpacked.",
                 why=error.strerror or str(error),

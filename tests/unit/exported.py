@@ -70,7 +70,8 @@ def make_campaign(
         (folder / "best" / "train.py").write_text(SEED_PY)
         (folder / "best" / "config.json").write_text("{}")
         (folder / "best" / "model.safetensors").write_bytes(b"weights" * 1000)
-        (folder / "best" / "record.json").write_text('{"number": 1}')
+        best = campaign.ledger.best()
+        (folder / "best" / "record.json").write_text(json.dumps({"number": best and best.number}))
         (folder / "events.jsonl").write_text('{"event": "overnight.started"}\n')
         (folder / "transcripts").mkdir()
         line = json.dumps({"kind": "begins", "brief": "Think."}).encode() + b"\n"

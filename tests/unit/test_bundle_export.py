@@ -119,14 +119,16 @@ def test_weights_transcripts_and_telemetry_come_where_they_are(tmp_path: Path) -
     def more(campaign: Campaign) -> None:
         table = pa.table({"power_w": [1.0, 2.0]})
         parquet.write_table(table, campaign.folder_of(1) / "telemetry.parquet")
-        (campaign.folder_of(1) / "audit.json").write_text('{"passed": true}\n')
+        (campaign.folder_of(1) / "audit.json").write_text('{"left": "of a killed run"}\n')
+        (campaign.folder_of(5) / "audit.json").write_text('{"left": "of a killed run"}\n')
         (campaign.folder / "data-of-today").write_text("no")
 
     settings = make(tmp_path / "a", more=more)
     found = contents(ship(settings, tmp_path / "b.tar.zst", weights=True, transcripts=True))
     assert found["data/best/model.safetensors"] == b"weights" * 1000
     assert b"Think." in found["data/transcripts/0004.jsonl"]
-    assert found["data/experiments/0001/audit.json"] == b'{"passed": true}\n'
+    assert b"killed" not in found["data/experiments/0001/audit.json"]
+    assert "data/experiments/0005/audit.json" not in found
     assert found["data/experiments/0001/telemetry.parquet"].startswith(b"PAR1")
 
 
@@ -203,7 +205,6 @@ REFUSING = {
     "code": in_code,
     "best": in_file("best/train.py"),
     "config": in_file("best/config.json"),
-    "audit": in_file("experiments/0001/audit.json"),
     "telemetry": in_parquet,
     "picture": in_picture,
     "recipe": in_file("recipe/images/Dockerfile"),
@@ -336,6 +337,43 @@ def test_an_altered_ledger_is_not_shipped(tmp_path: Path) -> None:
     ledger.write_bytes(content + b'{"torn')
     assert contents(ship(settings, tmp_path / "b.tar.zst"))["data/ledger.jsonl"] == content
     assert ledger.read_bytes() == content + b'{"torn', "looking changes nothing"
+
+
+@pytest.mark.parametrize("what", ["best", "branch", "repository"])
+def test_a_night_that_was_killed_settles_before_it_is_shipped(tmp_path: Path, what: str) -> None:
+    """Else an honest sender would ship what a receiver must take for a forgery."""
+    settings = make(tmp_path / "a", experiments=6)
+    folder = settings.runs / "nov23"
+    if what == "best":
+        (folder / "best" / "record.json").write_text('{"number": 99}')
+    elif what == "branch":
+        move = ["update-ref", "refs/heads/autoresearch/nov23", "refs/experiments/0004"]
+        subprocess.run(["git", "-C", str(folder / "repo"), *move], check=True)
+    else:
+        shutil.rmtree(folder / "repo")
+    with pytest.raises(BundleError, match="interrupted") as caught:
+        ship(settings, tmp_path / "b.tar.zst")
+    assert "EXPERIMENTS=0" in caught.value.do
+
+
+def test_tables_that_a_killed_night_left_behind_are_not_shipped(tmp_path: Path) -> None:
+    """They follow from the ledger, and a receiver will say so if they do not."""
+    settings = make(tmp_path / "a")
+    whole = (settings.runs / "nov23" / "results.tsv").read_bytes()
+    (settings.runs / "nov23" / "results.tsv").write_bytes(whole[: len(whole) // 2])
+    assert contents(ship(settings, tmp_path / "b.tar.zst"))["data/results.tsv"] == whole
+
+
+def test_what_cannot_be_read_or_written_is_an_error_in_words(tmp_path: Path) -> None:
+    """No traceback for a folder that is not there, and the campaign is as it was."""
+    settings = make(tmp_path / "a")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BundleError, match="could not be written"):
+        ship(settings, tmp_path / "file" / "b.tar.zst")
+    (settings.runs / "nov23" / "lock").unlink()
+    (settings.runs / "nov23" / "lock").mkdir()
+    with pytest.raises(BundleError, match="could not be written"):
+        ship(settings, tmp_path / "b.tar.zst")
 
 
 def test_a_bundle_may_be_replaced_and_nothing_else(tmp_path: Path) -> None:
