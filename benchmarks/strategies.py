@@ -295,6 +295,7 @@ def _run(
                 reason="",
                 seed=number,
                 class_id=None,
+                conditions=None,
                 unwatched=None,
                 total_s=0.0,
                 training=None,

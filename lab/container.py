@@ -101,10 +101,15 @@ class Engine:
 
     def version(self) -> str:
         """Name and version of the engine, for people."""
+        return self.versions()[0]
+
+    def versions(self) -> list[str]:
+        """Names and versions of the engine, and after it of what it uses: containerd, runc."""
         with self.timed("say its version"):
             version = self.client.version()
-        component = (version.get("Components") or [{"Name": "Engine"}])[0]["Name"]
-        return f"{component} {version.get('Version', '')}".strip()
+        parts = version.get("Components") or [{"Name": "Engine"}]
+        parts[0] = parts[0] | {"Version": version.get("Version", "")}
+        return [f"{part['Name']} {part.get('Version', '')}".strip() for part in parts]
 
     @contextlib.contextmanager
     def start(self, spec: SealedSpec | PrepareSpec) -> Iterator[Container]:

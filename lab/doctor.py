@@ -22,7 +22,14 @@ from lab.agents.open import choose_agent
 from lab.container import Engine
 from lab.engine import REMEDY, Answer, ask, default_sockets, find_engine
 from lab.errors import LabError
-from lab.fingerprint import Gpu, list_gpus
+from lab.fingerprint import (
+    Gpu,
+    Unreadable,
+    known_escapes,
+    list_gpus,
+    toolkit_programs,
+    toolkit_version,
+)
 from lab.host import Host, look_at_host
 from lab.image import Image, Variant, find_image, verify_image
 from lab.image.pins import read_pins
@@ -155,16 +162,7 @@ def _check_gpus(profile: Profile, gpus: list[Gpu]) -> list[Check]:
     checks = [
         Check(name="NVIDIA driver", state=State.OK, detail=gpus[0].driver or "version unknown")
     ]
-    toolkit = next(filter(None, map(shutil.which, TOOLKIT)), None)
-    checks.append(
-        Check(
-            name="container toolkit",
-            state=State.OK if toolkit else State.FAIL if needed else State.WARN,
-            detail=toolkit or "not found: no container would see a GPU",
-            remedy="install nvidia-container-toolkit, run `nvidia-ctk runtime configure "
-            "--runtime=docker` and restart the engine",
-        )
-    )
+    checks.append(_check_toolkit(needed=needed))
     all_busy = all(gpu.processes for gpu in gpus)
     for number, gpu in enumerate(gpus):
         memory = f"{gpu.memory_bytes / GIB:.0f} GiB" if gpu.memory_bytes else "memory unknown"
@@ -184,7 +182,28 @@ def _check_gpus(profile: Profile, gpus: list[Gpu]) -> list[Check]:
     return checks
 
 
-TOOLKIT = ("nvidia-container-runtime-hook", "nvidia-container-runtime", "nvidia-ctk")
+def _check_toolkit(*, needed: bool) -> Check:
+    name = "container toolkit"
+    if not toolkit_programs():
+        return Check(
+            name=name,
+            state=State.FAIL if needed else State.WARN,
+            detail="not found: no container would see a GPU",
+            remedy="install nvidia-container-toolkit, run `nvidia-ctk runtime configure "
+            "--runtime=docker` and restart the engine",
+        )
+    try:
+        version = toolkit_version()
+    except Unreadable as error:
+        return Check(name=name, state=State.WARN, detail=f"installed, but {error}")
+    if escapes := known_escapes(version):
+        return Check(
+            name=name,
+            state=State.WARN,
+            detail=f"{version} lets a container out onto the host: {', '.join(escapes)}",
+            remedy="renew nvidia-container-toolkit",
+        )
+    return Check(name=name, state=State.OK, detail=version)
 
 
 def _check_image(settings: Settings, variant: Variant) -> tuple[Image | None, Check]:

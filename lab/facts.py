@@ -17,11 +17,11 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from lab.errors import CampaignError
-from lab.fingerprint import Fingerprint
+from lab.fingerprint import Fingerprint, describe_differences
 from lab.verdict import Noise, Rule
 
 FACTS_FILE = "campaign.json"
-SCHEMA = 2
+SCHEMA = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,10 +58,15 @@ def compare(stored: Facts, now: Facts) -> None:
             ("image", stored.image_id[:19], now.image_id[:19]),
             ("harness", stored.harness_sha256[:12], now.harness_sha256[:12]),
             ("data", stored.data_sha256[:12], now.data_sha256[:12]),
-            ("hardware", stored.fingerprint.class_id, now.fingerprint.class_id),
         )
         if old != new
     ]
+    if (
+        not differences
+    ):  # else the hardware's class, which names profile and image too, says them again
+        differences = describe_differences(
+            stored.fingerprint.comparable, now.fingerprint.comparable
+        )
     if differences:
         raise CampaignError(
             f"the campaign {stored.tag} cannot be resumed here.",

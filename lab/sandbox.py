@@ -47,7 +47,7 @@ class Mount:
 class SealedSpec:
     """One sealed run, described completely: no network, nothing to write but /tmp."""
 
-    role: str  # "train", "model", "blind", "judge", "wipe" or "tool"; with campaign and experiment, the name
+    role: str  # "train", "model", "blind", "judge", "wipe", "device" or "tool"; with campaign and experiment, the name
     campaign: str
     experiment: int
     image: str  # by id or digest; a tag may point elsewhere tomorrow
@@ -236,6 +236,25 @@ def wipe_spec(
         experiment=experiment,
         image=image,
         command=("python", "-m", "harness.wipe", "--expect-gpu"),
+        mounts=(),
+        gpu_uuid=gpu_uuid,
+        cpus=cpus,
+        memory_bytes=WIPE_MEMORY_BYTES,
+        scratch_bytes=64 * MIB,
+        deadline_s=WIPE_DEADLINE_S,
+    )
+
+
+def device_spec(
+    *, campaign: str, image: str, gpu_uuid: str | None, cpus: float | None
+) -> SealedSpec:
+    """The container that says what torch computes on. It mounts nothing, and runs our own code alone."""
+    return SealedSpec(
+        role="device",
+        campaign=campaign,
+        experiment=0,
+        image=image,
+        command=("python", "-m", "harness.device"),
         mounts=(),
         gpu_uuid=gpu_uuid,
         cpus=cpus,

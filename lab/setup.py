@@ -9,6 +9,7 @@ Never   opens a campaign
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -17,12 +18,25 @@ from harness.profiles import Profile
 from lab.container import Engine
 from lab.engine import ensure_engine
 from lab.errors import BadInput, LabError
-from lab.fingerprint import Fingerprint, Gpu, list_gpus, take_fingerprint
+from lab.fingerprint import (
+    Gpu,
+    Readings,
+    Subject,
+    Unreadable,
+    held,
+    known_escapes,
+    list_gpus,
+    read_inside,
+    read_salt,
+    take_fingerprint,
+    toolkit_version,
+)
 from lab.host import Say
 from lab.image import Image, ensure_image, named_image
 from lab.preparation import is_prepared, prepare_data, verify_data
 from lab.runs import is_running
-from lab.settings import Settings, profile_of
+from lab.sandbox import device_spec
+from lab.settings import CHECKOUT, Settings, profile_of
 from lab.trial import Bench
 
 
@@ -32,7 +46,6 @@ class Ready:
 
     bench: Bench
     image: Image
-    fingerprint: Fingerprint
     data_sha256: str
 
 
@@ -52,7 +65,7 @@ def set_up(
     Raises:
         LabError: a step failed; the message names the remedy.
     """
-    with connect(settings, say) as engine:
+    with connect(settings, say) as engine, held():
         if not is_running(settings.runs / campaign):
             engine.reap(campaign=campaign)  # what a killed night left behind still sits on the GPU
         profile, gpu = choose_hardware(settings)
@@ -63,13 +76,33 @@ def set_up(
         if not is_prepared(data):
             maker = ensure_image(engine, settings, variant, "data", say)
             data = prepare_data(engine, settings, profile, maker.id, say)
-        fingerprint = take_fingerprint(
-            profile,
+        salt = read_salt(settings.state)
+        software = _read_software(engine, gpu, say)
+        spec = device_spec(
+            campaign=campaign,
+            image=image.id,
+            gpu_uuid=gpu.uuid if gpu else None,
+            cpus=settings.cpus,
+        )
+        inside = read_inside(
+            engine,
+            spec,
+            cache=settings.state / "devices",
+            driver=gpu.driver if gpu else None,
+            salt=salt,
+        )
+        if "torch" in inside.missing:
+            say(f"torch could not be asked what it computes on: {inside.missing['torch']}")
+        subject = Subject(
+            profile=profile.name,
             image_id=image.id,
             kernels=image.kernels,
-            gpu=gpu,
+            gpu_uuid=gpu.uuid if gpu else None,
             cpus=settings.cpus,
-            engine_version=engine.version(),
+            salt=salt,
+            checkout=CHECKOUT,
+            software=software.facts | inside.facts,
+            software_missing=software.missing | inside.missing,
         )
         yield Ready(
             bench=Bench(
@@ -80,13 +113,38 @@ def set_up(
                 data=data,
                 gpu_uuid=gpu.uuid if gpu else None,
                 cpus=settings.cpus,
-                class_id=fingerprint.class_id,
+                subject=subject,
+                fingerprint=take_fingerprint(subject),
                 throttled_share=settings.throttled_share,
             ),
             image=image,
-            fingerprint=fingerprint,
             data_sha256=verify_data(data),
         )
+
+
+def _read_software(engine: Engine, gpu: Gpu | None, say: Say) -> Readings:
+    """The programs between the host and a container, and why one is not known; a warning where one is known to leak."""
+    readings = Readings()
+    engine_version, *parts = engine.versions()
+    readings.take("engine", lambda: engine_version)
+    for name in ("containerd", "runc"):
+        readings.take(name, functools.partial(_version_of, name, parts))
+    if gpu is not None:
+        readings.take("container_toolkit", toolkit_version)
+        version = readings.facts["container_toolkit"]
+        if isinstance(version, str) and (escapes := known_escapes(version)):
+            say(
+                f"the NVIDIA container toolkit {version} lets a container out onto the host "
+                f"({', '.join(escapes)}); renew it before you run code that you do not trust"
+            )
+    return readings
+
+
+def _version_of(name: str, parts: list[str]) -> str:
+    for part in parts:
+        if part.startswith(f"{name} "):
+            return part.removeprefix(f"{name} ")
+    raise Unreadable("the engine does not name it")
 
 
 def variant_of(settings: Settings, profile: Profile) -> Literal["cpu", "cuda"]:

@@ -23,12 +23,22 @@ from lab.container import Engine
 from lab.contention import Lookout, describe
 from lab.errors import EngineError
 from lab.evaluation import Evaluation, Sitting, evaluate, explain, report
+from lab.fingerprint import Facts, Fingerprint, Subject, describe_differences, take_fingerprint
 from lab.gate import Training, is_as_sealed
 from lab.outcome import ExperimentFailed, Status, Watch
 from lab.samples import TelemetrySummary, throttled_too_long
 from lab.sandbox import SealedSpec, judge_spec, model_spec, train_spec, wipe_spec
 from lab.telemetry import TELEMETRY_FILE, Sampler, summary_of, write_recording
 from lab.training import TrainingFolders, train
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conditions:
+    """What may differ between two runs of one class, just before a run and just after it."""
+
+    before: Facts
+    after: Facts
+    missing: dict[str, str]  # why a reading is None, before or after
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +49,7 @@ class Trial:
     reason: str  # one sentence; empty when measured
     seed: int | None  # None when nothing was run
     class_id: str | None  # of the hardware fingerprint; scores compare only within one
+    conditions: Conditions | None  # None when nothing was run
     unwatched: str | None  # why nobody could see who else used the GPU; None when somebody could
     total_s: float  # "create" to "judged", host clock
     training: Training | None  # None when no checkpoint was sealed
@@ -67,8 +78,13 @@ class Bench:
     data: Path  # prepared data of the profile: train/, judge/
     gpu_uuid: str | None
     cpus: float | None
-    class_id: str
+    subject: Subject  # what a fingerprint is taken of
+    fingerprint: Fingerprint  # the campaign's: what every score in it was measured with
     throttled_share: float = 0.05  # of the training time; a run above it is no fair one
+
+    @property
+    def class_id(self) -> str:
+        return self.fingerprint.class_id
 
 
 def reject(reason: str) -> Trial:
@@ -78,6 +94,7 @@ def reject(reason: str) -> Trial:
         reason=reason,
         seed=None,
         class_id=None,
+        conditions=None,
         unwatched=None,
         total_s=0.0,
         training=None,
@@ -112,9 +129,11 @@ def run_trial(
     shutil.rmtree(folder / "meet", ignore_errors=True)
     training = found = None
     status, reason = Status.MEASURED, ""
+    before = take_fingerprint(bench.subject)
     with Lookout(bench.gpu_uuid, ours=bench.engine.made) as lookout:
         sampler = Sampler(bench.gpu_uuid, foreign=lambda: lookout.count)
         try:
+            _refuse_another_class(bench, before)
             guarded = lookout.over(watch)
             training = trained = sealed or _train(bench, folder, number, seed, guarded, sampler)
             if why := _throttled(bench, sampler, trained):
@@ -134,18 +153,28 @@ def run_trial(
         finally:
             shutil.rmtree(folder / "meet", ignore_errors=True)
             shutil.rmtree(_window(bench, number), ignore_errors=True)
-    total_s = time.monotonic() - began
     # A card that was held down explains that nothing was saved in time, and no other failure.
     if status is Status.TIMED_OUT and (why := _throttled(bench, sampler, training)):
         status, reason = Status.CONDITIONS, f"{reason}, but {why}"
     # A neighbour explains whatever else there is: too little memory, too few steps, a score that is too high.
     if lookout.seen and status is not Status.LOST:
         status, reason = Status.CONTENDED, describe(lookout.seen)
+    if bench.gpu_uuid is not None:  # the engine's errors name the card
+        reason = reason.replace(bench.gpu_uuid, "the GPU")
+    after = take_fingerprint(bench.subject)
+    if changed := describe_differences(before.comparable, after.comparable):
+        status, reason = Status.LOST, f"the hardware changed while it ran: {'; '.join(changed)}"
+    total_s = time.monotonic() - began
     return Trial(
         status=status,
         reason=reason,
         seed=seed,
         class_id=bench.class_id,
+        conditions=Conditions(
+            before=before.conditions,
+            after=after.conditions,
+            missing=before.missing | after.missing,
+        ),
         unwatched=lookout.blind,
         total_s=total_s,
         training=training,
@@ -156,6 +185,15 @@ def run_trial(
         audit_s=found.audit_s if found else None,
         telemetry=_keep_telemetry(folder, sampler, training),
     )
+
+
+def _refuse_another_class(bench: Bench, now: Fingerprint) -> None:
+    """Raise when the hardware is not what the campaign's other scores were measured with."""
+    changed = describe_differences(bench.fingerprint.comparable, now.comparable)
+    if changed:
+        raise ExperimentFailed(
+            Status.LOST, f"the hardware is not the campaign's any more: {'; '.join(changed)}"
+        )
 
 
 def _throttled(bench: Bench, sampler: Sampler, training: Training | None) -> str | None:

@@ -197,7 +197,7 @@ def _judge(ready: Ready, folder: Path, claim: Claim, say: Say) -> list[Check]:
             "and scores of other text do not compare."
         )
         return [_not_looked_at("judge", why)]
-    same_class = ready.fingerprint.class_id == facts.fingerprint.class_id
+    same_class = ready.bench.class_id == facts.fingerprint.class_id
     say(f"scoring and auditing the weights of experiment {claim.record.number}")
     plan = Plan(
         # On other hardware an audit finds its own tolerance, which the profile caps.

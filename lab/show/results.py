@@ -381,7 +381,10 @@ def hardware_of(campaign: dict[str, Any]) -> str:
         for name, value in sorted(traits.items()):
             if wanted in name and isinstance(value, str) and value.strip():
                 cores = traits.get("cores") if wanted == "cpu" else None
-                return one_line(value, 48) + (
-                    f", {cores:g} core{'s' * (cores != 1)}" if cores else ""
+                cut = traits.get("mig_slice") if wanted == "gpu" else None
+                return (
+                    one_line(value, 48)
+                    + (f", {cores:g} core{'s' * (cores != 1)}" if cores else "")
+                    + (f", MIG {one_line(str(cut), 16)}" if cut else "")
                 )
     return one_line(str(fingerprint.get("class_id") or ""), 24) if fingerprint else ""

@@ -127,7 +127,9 @@ def device_in_words(summaries: Sequence[TelemetrySummary | None]) -> str:
         f"{last.mean_power_w:.0f} W" if last.mean_power_w is not None else "",
         f"{last.peak_temperature_c:.0f} °C at most" if last.peak_temperature_c is not None else "",
         f"throttled {last.throttled_s:.0f} s" if last.throttled_s is not None else "",
-        f"{sum(joules) / 3.6e6:.3f} kWh in {len(joules)} trainings" if joules else "",
+        f"{sum(joules) / 3.6e6:.3f} kWh in {len(joules)} training{'s' * (len(joules) > 1)}"
+        if joules
+        else "",
     ]
     return ", ".join(filter(None, words))
 

@@ -81,7 +81,7 @@ DOORS = {
     "docker": {"lab/container.py", "lab/image/"},
     "git": {"lab/workspace.py"},
     "gitdb": {"lab/workspace.py"},
-    "pynvml": {"lab/fingerprint.py", "lab/telemetry.py"},
+    "pynvml": {"lab/fingerprint/", "lab/telemetry.py"},
     "structlog": {"lab/show/events.py"},
     "rich": {"lab/show/", "lab/doctor.py", "lab/cli.py"},
     "matplotlib": {"lab/show/"},

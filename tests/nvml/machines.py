@@ -23,6 +23,7 @@ class Machine:
     processes: tuple[Process, ...] = ()
     driver: str = "580.65.06"
     fail: tuple[tuple[str, int], ...] = ()  # entry points that fail, and how
+    delay_ms: tuple[tuple[str, int], ...] = ()  # entry points that take their time
 
     def write(self, path: Path) -> None:
         """Be this machine from now on."""
@@ -32,6 +33,7 @@ class Machine:
             processes=self.processes,
             driver=self.driver,
             fail=dict(self.fail),
+            delay_ms=dict(self.delay_ms),
         )
 
     def having(self, **facts: int | None) -> Machine:
@@ -55,7 +57,6 @@ H100_SXM = Machine(
                 "pci_device": 0x233010DE,
                 "pci_subsystem": 0x16C110DE,
                 "pci_bus": 0x1B,
-                "module_id": 2,
                 "power_limit_mw": 700_000,
                 "ecc": 1,
                 "mig": 0,
@@ -94,7 +95,6 @@ A100_PCIE_MIG = Machine(
                 "pci_device": 0x20B510DE,
                 "pci_subsystem": 0x153310DE,
                 "pci_bus": 0x41,
-                "module_id": 0,
                 "power_limit_mw": 300_000,
                 "ecc": 1,
                 "mig": 1,

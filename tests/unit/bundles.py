@@ -44,7 +44,7 @@ from lab.trial import Bench, Trial
 from lab.verdict import Rule
 from tests.faults.files import HONEST
 from tests.unit.nights import make_score
-from tests.unit.test_campaign import FACTS
+from tests.unit.test_campaign import FACTS, SUBJECT
 
 PROFILE = PROFILES["smoke"]
 PROGRAM = "find a better model"
@@ -117,6 +117,7 @@ class Played:
             audit=None,
             evaluation_s=None,
             audit_s=None,
+            conditions=None,
         )
         if truth is None or training is None:
             return trial
@@ -198,7 +199,8 @@ def make_campaign(place: Path, widths: Sequence[int], *, seed: str = HONEST) -> 
         data=place,
         gpu_uuid=None,
         cpus=None,
-        class_id=FACTS.fingerprint.class_id,
+        subject=SUBJECT,
+        fingerprint=FACTS.fingerprint,
     )
     with (
         pytest.MonkeyPatch.context() as patch,

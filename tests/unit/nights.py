@@ -17,7 +17,7 @@ from lab.gate import Training
 from lab.ledger import AUDIT, BASELINE, CANDIDATE, CONFIRM, Record, best_of, open_candidate
 from lab.outcome import Status
 from lab.samples import ENERGY_COUNTER, TelemetrySummary
-from lab.trial import Trial
+from lab.trial import Conditions, Trial
 from lab.verdict import (
     Bar,
     Change,
@@ -34,6 +34,11 @@ from lab.verdict import (
 RULE = Rule()
 NOISE = Noise(sd_bpb=0.002, df=40)
 MEMORY_BYTES = 3 * 2**30
+CONDITIONS = Conditions(
+    before={"kernel": "6.1", "load_1min": 0.2, "cpu_governor": None},
+    after={"kernel": "6.1", "load_1min": 1.9, "cpu_governor": None},
+    missing={"cpu_governor": "the host does not let its guests see the clock"},
+)
 BASELINES = 3
 SEED_COMMIT = "5" * 40
 SHARD_BYTES = (125_000, 124_000, 126_000, 125_000)
@@ -182,6 +187,7 @@ def make_record(
             reason="" if measured else f"the run {status.value}",
             seed=42 + number - 1 if became_code else None,
             class_id="cpu-1" if became_code else None,
+            conditions=CONDITIONS if became_code else None,
             total_s=87.0 if audit else 78.0,
             training=_training(measured, memory_bytes, tokens) if became_code else None,
             val=val,

@@ -26,7 +26,7 @@ from lab.trial import Bench, Trial
 from lab.verdict import Noise
 from tests.faults.files import HONEST
 from tests.unit.nights import make_kept, make_record
-from tests.unit.test_campaign import FACTS
+from tests.unit.test_campaign import FACTS, SUBJECT
 
 BASELINE_PY = HONEST
 BEST_PY = HONEST.replace('"width": 32', '"width": 48')
@@ -85,7 +85,11 @@ class Host:
         self, monkeypatch: pytest.MonkeyPatch, *, class_id: str, cores: float = 2.0
     ) -> None:
         self.fingerprint = Fingerprint(
-            class_id=class_id, comparable={"cpu": "EPYC", "cores": cores}, conditions={}
+            class_id=class_id,
+            comparable={"cpu": "EPYC", "cores": cores},
+            conditions={},
+            private={},
+            missing={},
         )
         self.data_sha256 = SENDER.data_sha256
         self.baseline: list[float | Status | BaseException] = []
@@ -107,7 +111,8 @@ class Host:
                 data=settings.data,
                 gpu_uuid=None,
                 cpus=None,
-                class_id=self.fingerprint.class_id,
+                subject=SUBJECT,
+                fingerprint=self.fingerprint,
             ),
             image=Image(
                 id=SENDER.image_id,
@@ -119,7 +124,6 @@ class Host:
                 lock="cpu.lock",
                 inputs="1",
             ),
-            fingerprint=self.fingerprint,
             data_sha256=self.data_sha256,
         )
 

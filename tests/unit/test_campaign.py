@@ -13,7 +13,7 @@ from lab.agents import Proposal
 from lab.campaign import Pending, open_campaign
 from lab.errors import BadInput, CampaignBusy, CampaignError
 from lab.facts import SCHEMA, Facts
-from lab.fingerprint import Fingerprint
+from lab.fingerprint import Fingerprint, Subject
 from lab.ledger import noise_of
 from lab.runs import find_campaign, is_running, new_tag
 from lab.verdict import Noise, Rule
@@ -37,8 +37,21 @@ FACTS = Facts(
     data_sha256="3" * 64,
     train_sha256="4" * 64,
     fingerprint=Fingerprint(
-        class_id="5" * 16, comparable={"cpu": "EPYC", "cores": 2.0}, conditions={"kernel": "6"}
+        class_id="5" * 16,
+        comparable={"cpu": "EPYC", "cores": 2.0, "isa": None},
+        conditions={"kernel": "6"},
+        private={"hostname": "6" * 24},
+        missing={"isa": "the host does not say"},
     ),
+)
+SUBJECT = Subject(
+    profile="smoke",
+    image_id=FACTS.image_id,
+    kernels="none",
+    gpu_uuid=None,
+    cpus=None,
+    salt=b"s" * 32,
+    checkout=Path("/somewhere"),
 )
 PENDING = Pending(
     number=1,
@@ -84,7 +97,10 @@ def test_facts_are_those_of_the_first_start(tmp_path: Path) -> None:
         ({"data_sha256": "9" * 64}, "data"),
         ({"harness_sha256": "9" * 64}, "harness"),
         ({"profile": "cpu"}, "profile"),
-        ({"fingerprint": replace(FACTS.fingerprint, class_id="9" * 16)}, "hardware"),
+        (
+            {"fingerprint": replace(FACTS.fingerprint, comparable={"cpu": "Xeon", "cores": 4.0})},
+            "number of cores was 2, now 4; processor was EPYC, now Xeon",
+        ),
     ],
 )
 def test_scores_that_do_not_compare_are_not_mixed(
@@ -99,6 +115,17 @@ def test_scores_that_do_not_compare_are_not_mixed(
     ):
         pass
     assert word in caught.value.why
+
+
+def test_a_reading_that_is_gone_today_does_not_stop_a_resume(tmp_path: Path) -> None:
+    """Nobody knows then, which is no other hardware; and the scores stay in the class that they began in."""
+    found = FACTS.fingerprint
+    with open_campaign(tmp_path, FACTS, seed_train_py=SEED):
+        pass
+    for comparable in (found.comparable | {"cores": None}, found.comparable | {"isa": "avx2"}):
+        now = replace(FACTS, fingerprint=replace(found, class_id="9" * 16, comparable=comparable))
+        with open_campaign(tmp_path, now, seed_train_py=SEED) as campaign:
+            assert campaign.facts.fingerprint == found
 
 
 @pytest.mark.parametrize("prior", [None, Noise(sd_bpb=0.1 + 0.2, df=9)])

@@ -31,7 +31,11 @@ HOSTILE = "<script>alert(1)</script> | `x` [l](javascript:1) @team\x1b[31m\n$\\f
 
 def facts(tag: str, *, class_id: str = "5" * 16, cores: float = 2.0, **more: Any) -> Facts:
     fingerprint = Fingerprint(
-        class_id=class_id, comparable={"cpu": "EPYC", "cores": cores}, conditions={}
+        class_id=class_id,
+        comparable={"cpu": "EPYC", "cores": cores},
+        conditions={},
+        private={},
+        missing={},
     )
     given = {"tag": tag, "fingerprint": fingerprint, "prior_noise": Noise(sd_bpb=0.002, df=8)}
     return replace(SENDER, **(given | more))
@@ -258,7 +262,13 @@ def test_what_cannot_be_read_is_named(
 
 
 def hostile(tmp_path: Path) -> Comparison:
-    bad = Fingerprint(class_id="<b>", comparable={HOSTILE: HOSTILE, "cpu": HOSTILE}, conditions={})
+    bad = Fingerprint(
+        class_id="<b>",
+        comparable={HOSTILE: HOSTILE, "cpu": HOSTILE},
+        conditions={},
+        private={},
+        missing={},
+    )
     return put(
         tmp_path,
         (facts("a"), records(1.9, 1.86)),

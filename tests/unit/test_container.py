@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.container import read_peak_memory
+from lab.container import read_memory, read_peak_memory
 
 PEAK = 358_338_560
 
@@ -36,7 +36,10 @@ def test_peak_memory_is_read_from_either_kind_of_cgroup(
     peak = tmp_path / "cgroup" / file
     peak.parent.mkdir(parents=True)
     peak.write_text(f"{PEAK}\n")
-    assert read_peak_memory(7, proc=tmp_path / "proc", cgroups=tmp_path / "cgroup") == PEAK
+    now = {"memory.peak": "memory.current"}.get(peak.name, "memory.usage_in_bytes")
+    (peak.parent / now).write_text("4096\n")
+    places = {"proc": tmp_path / "proc", "cgroups": tmp_path / "cgroup"}
+    assert (read_peak_memory(7, **places), read_memory(7, **places)) == (PEAK, 4096)
 
 
 def test_memory_that_nobody_tells_is_none(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from lab.show.screen import open_screen
 from lab.trial import Bench, Trial
 from tests.faults.files import HONEST
 from tests.unit.nights import make_record
-from tests.unit.test_campaign import FACTS
+from tests.unit.test_campaign import FACTS, SUBJECT
 
 M, C, L = Status.MEASURED, Status.CONTENDED, Status.LOST
 
@@ -95,7 +95,8 @@ def run_night(
         data=campaign.folder,
         gpu_uuid=None,
         cpus=None,
-        class_id="c",
+        subject=SUBJECT,
+        fingerprint=FACTS.fingerprint,
     )
     with (
         open_screen(campaign.folder / "events.jsonl") as screen,

@@ -22,6 +22,7 @@ from types import SimpleNamespace
 from lab import contention, trial
 from lab.errors import EngineError
 from lab.evaluation import Evaluation
+from lab.fingerprint import Subject, take_fingerprint
 from lab.outcome import ExperimentFailed, Status
 from tests.conftest import QuietWatch
 from tests.nvml import Card, Process, write_machine
@@ -50,8 +51,12 @@ def evaluate(bench, folder, number, watch, training, doubt):
     return Evaluation(val=given.val, holdout=None, audit=None, evaluation_s=1.0, audit_s=0.0)
 
 trial._train, trial._evaluate = train, evaluate
+subject = Subject(
+    profile="gpu", image_id="i", kernels="hub", gpu_uuid=Card().uuid, cpus=None, salt=b"s", checkout=folder
+)
 bench = SimpleNamespace(
-    engine=SimpleNamespace(made=set()), gpu_uuid=Card().uuid, class_id="c", campaign="c", data=folder
+    engine=SimpleNamespace(made=set()), gpu_uuid=Card().uuid, class_id="c", campaign="c", data=folder,
+    subject=subject, fingerprint=take_fingerprint(subject),
 )
 done = trial.run_trial(bench, folder, number=1, seed=42, watch=QuietWatch(), doubt=lambda *_: None)
 print(json.dumps([done.status, done.reason, done.val_bpb, done.training is not None]))

@@ -96,7 +96,7 @@ def host(nvml: Path, tmp_path: Path, neighbour: int) -> Host:
 
 
 def test_a_card_is_read_as_the_driver_tells_it(host: Host) -> None:
-    """These facts make the class of every score; a wrong one would mix what does not compare."""
+    """Which GPU is free, and which is taken, decides where a night runs."""
     odd = Card(
         uuid="GPU-2", name="NVIDIA GeForce RTX 3080", facts={"compute_major": 8, "compute_minor": 6}
     )
@@ -111,51 +111,27 @@ def test_a_card_is_read_as_the_driver_tells_it(host: Host) -> None:
         "name": "NVIDIA H100 80GB HBM3",
         "memory_bytes": 85_520_809_984,
         "driver": "580.65.06",
-        "power_limit_w": 700.0,
-        "ecc": True,
-        "mig": False,
-        "compute_capability": "9.0",
         "processes": [41],
     }
-    assert (second["name"], second["compute_capability"]) == ("NVIDIA GeForce RTX 3080", "8.6")
+    assert second["name"] == "NVIDIA GeForce RTX 3080"
     assert second["processes"] == [42]
-    for fact in ("memory_bytes", "power_limit_w", "ecc", "mig"):
-        assert second[fact] is None  # not supported is absent, never zero
+    assert second["memory_bytes"] is None  # not supported is absent, never zero
 
 
 def test_a_driver_without_an_entry_point_gives_what_it_has(host: Host) -> None:
     """pynvml meets an old driver with an exception that is no NVMLError; doctor and every start read the card."""
     missing = ("nvmlDeviceGetComputeRunningProcesses_v3", "nvmlDeviceGetMigMode")
     write_machine(host.machine, cards=(CARD,), fail=dict.fromkeys(missing, NOT_THERE))
-    name, mig, processes, blind = host.ask(
+    name, processes, blind = host.ask(
         """
         (gpu,) = list_gpus()
         with Lookout(UUID, ours=set()) as lookout:
             pass
-        answer = [gpu.name, gpu.mig, gpu.processes, lookout.blind]
+        answer = [gpu.name, gpu.processes, lookout.blind]
         """
     )
-    assert (name, mig, processes) == (CARD.name, None, [])
+    assert (name, processes) == (CARD.name, [])
     assert blind.startswith("NVML cannot list its processes")
-
-
-def test_the_class_of_a_score_is_read_through_the_driver(host: Host) -> None:
-    """The same card with another power limit gives other scores, so it is another class."""
-    code = """
-    from harness.profiles import PROFILES
-    from lab.fingerprint import take_fingerprint
-    (gpu,) = list_gpus()
-    taken = take_fingerprint(
-        PROFILES["gpu"], image_id="i", kernels="k", gpu=gpu, cpus=None, engine_version="e"
-    )
-    answer = [taken.class_id, taken.comparable, taken.conditions["driver"]]
-    """
-    write_machine(host.machine, cards=(CARD,))
-    class_id, comparable, driver = host.ask(code)
-    assert (comparable["power_limit_w"], comparable["driver_branch"]) == (700.0, "580")
-    assert (comparable["gpu"], driver) == (CARD.name, "580.65.06")
-    write_machine(host.machine, cards=(Card(facts=CARD.facts | {"power_limit_mw": 350_000}),))
-    assert host.ask(code)[0] != class_id
 
 
 def test_without_a_driver_nothing_is_listed_and_nothing_ends(host: Host) -> None:
@@ -219,20 +195,21 @@ def test_a_neighbour_who_comes_in_the_middle_ends_the_run(host: Host) -> None:
             watch.phase("training", cap_s=300.0)
             watch.advance(fraction=0.1)
             time.sleep(0.2)
-            before = lookout.seen
+            before, count = lookout.seen, lookout.count
             write_machine(machine, cards=(Card(),), processes=(Process(pid=neighbour),))
             assert until(lambda: lookout.seen)
+            counts = [count, lookout.count]
             try:
                 watch.advance(fraction=0.2)
             except ExperimentFailed as failure:
                 failed = [failure.status, failure.reason]
             write_machine(machine, cards=(Card(),))
             time.sleep(0.2)
-        answer = [before, [f.pid for f in lookout.seen], lookout.blind, *failed]
+        answer = [before, [f.pid for f in lookout.seen], lookout.blind, counts, *failed]
         """
     )
     sentence = f"somebody else computes on it: sleep (pid {host.neighbour}, 1.0 GiB)"
-    assert answer == [[], [host.neighbour], None, "contended", sentence]
+    assert answer == [[], [host.neighbour], None, [0, 1], "contended", sentence]
 
 
 def test_one_sighting_is_nobody(host: Host) -> None:
@@ -325,15 +302,15 @@ def test_a_driver_that_fails_ends_nothing_and_is_remembered(
     """A reading is not worth an experiment; that there was none must be said."""
     neighbour = (Process(pid=host.neighbour),)
     write_machine(host.machine, cards=(CARD,), processes=neighbour, fail={entry: code})
-    seen, blind, free = host.ask(
+    seen, blind, free, count = host.ask(
         """
         with Lookout(UUID, ours=set(), every_s=0.01) as lookout:
             time.sleep(0.1)
         free = wait_until_free(UUID, ours=set(), patience_s=None, say=print, interrupts=FREE)
-        answer = [lookout.seen, lookout.blind, free]
+        answer = [lookout.seen, lookout.blind, free, lookout.count]
         """
     )
-    assert (seen, free) == ([], True)
+    assert (seen, free, count) == ([], True, None)
     assert why in blind
 
 

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from lab import doctor
 from lab.doctor import Check, State, draw, examine, exit_code
-from lab.fingerprint import Gpu
+from lab.fingerprint import Gpu, Unreadable
 from lab.host import Host
 from lab.settings import Settings, read_settings
 
@@ -43,10 +43,6 @@ def a_gpu(*processes: int) -> Gpu:
         name="NVIDIA H100",
         memory_bytes=80 * 2**30,
         driver="580.95.05",
-        power_limit_w=None,
-        ecc=None,
-        mig=None,
-        compute_capability="9.0",
         processes=processes,
     )
 
@@ -158,6 +154,37 @@ def test_one_free_gpu_is_enough_and_the_users_of_the_other_are_named(
     assert by_name(checks)["GPU 0"].state is State.WARN
     assert "4711" in by_name(checks)["GPU 0"].detail
     assert by_name(checks)["GPU 1"].state is State.OK
+
+
+@pytest.mark.parametrize(
+    ("version", "state", "detail"),
+    [
+        ("1.17.8", State.OK, "1.17.8"),
+        ("1.17.3", State.WARN, "1.17.3 lets a container out onto the host: CVE-2025-23359"),
+        (None, State.WARN, "installed, but its programs do not say their version"),
+    ],
+)
+def test_a_toolkit_that_lets_containers_out_is_said_and_stops_nothing(
+    bare: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    version: str | None,
+    state: State,
+    detail: str,
+) -> None:
+    """Every train.py is code that nobody has read; but the host is its owner's to risk."""
+
+    def said() -> str:
+        if version is None:
+            raise Unreadable("its programs do not say their version")
+        return version
+
+    monkeypatch.setattr(doctor, "list_gpus", lambda: [a_gpu()])
+    monkeypatch.setattr(doctor, "toolkit_programs", lambda: ["/usr/bin/nvidia-ctk"])
+    monkeypatch.setattr(doctor, "toolkit_version", said)
+    checks = examine(bare, host=a_host())
+    assert by_name(checks)["container toolkit"].state is state
+    assert detail in by_name(checks)["container toolkit"].detail
+    assert exit_code(checks) == 0
 
 
 def test_data_with_a_file_cut_short_is_not_complete(bare: Settings) -> None:

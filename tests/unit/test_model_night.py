@@ -28,7 +28,7 @@ from lab.trial import Bench, Trial
 from tests.faults.files import HONEST
 from tests.unit.nights import make_record
 from tests.unit.recorded_model import RecordedModel, call, edit, says, submit, words_of
-from tests.unit.test_campaign import FACTS
+from tests.unit.test_campaign import FACTS, SUBJECT
 from tests.unit.test_contended_night import Engine
 
 SECRET_HOLDOUT = 7.654321
@@ -70,7 +70,8 @@ def run_night(
         data=campaign.folder,
         gpu_uuid=None,
         cpus=None,
-        class_id="c",
+        subject=SUBJECT,
+        fingerprint=FACTS.fingerprint,
     )
     with (
         open_screen(campaign.folder / "events.jsonl") as screen,

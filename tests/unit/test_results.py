@@ -303,6 +303,11 @@ def test_the_tally_agrees_with_the_ledger(tmp_path: Path) -> None:
         pytest.param(
             {"gpu": "NVIDIA H100", "gpu_memory_bytes": 8, "cpu": "x"}, "NVIDIA H100", id="gpu"
         ),
+        pytest.param(
+            {"gpu": "NVIDIA A100", "mig": True, "mig_slice": "3g.40gb"},
+            "NVIDIA A100, MIG 3g.40gb",
+            id="slice",
+        ),
         pytest.param({"cpu": "Xeon", "cores": 2.0}, "Xeon, 2 cores", id="cpu"),
         pytest.param({"cpu": None}, "f00", id="unknown"),
     ],

@@ -16,7 +16,7 @@ from lab.ledger import Ledger, Record, best_of, noise_of
 from lab.show.results import tally
 from lab.show.status import as_json, describe
 from lab.verdict import Noise, sd_interval
-from tests.unit.nights import make_kept, make_night, make_record
+from tests.unit.nights import make_kept, make_night, make_record, make_telemetry
 
 FACTS = {
     "tag": "nov23",
@@ -246,3 +246,44 @@ def test_what_the_agent_cost_and_how_long_it_was_waited_for_is_shown(tmp_path: P
     shown = show(tmp_path)
     assert "1.25 USD, 40.0 k tokens" in shown
     assert "waiting for the agent" in shown
+
+
+def test_what_the_device_did_is_one_line(tmp_path: Path) -> None:
+    """Hot, slow or hungry: who looks in the morning sees it beside the score, and a program has it all."""
+    make_campaign(tmp_path, [make_record(1, kind="baseline"), make_record(2), make_record(3)])
+    assert "device   SM at 1695 MHz, 682 W, 71 °C at most, throttled 0 s, 0.034 kWh in 3" in show(
+        tmp_path
+    )
+    (_, _, last) = json.loads(as_json(tmp_path, running=False))["experiments"]
+    assert last["telemetry"]["energy_j"] == 41_000.0
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        pytest.param({"mean_sm_clock_mhz": None}, "cores at 3100 MHz, 682 W", id="on-a-cpu"),
+        pytest.param({"energy_j": None}, "throttled 0 s", id="no-meter"),
+        pytest.param({"throttled_s": None}, "71 °C at most, 0.011 kWh in 1 training", id="unknown"),
+    ],
+)
+def test_what_the_device_does_not_tell_is_left_out(
+    tmp_path: Path, changed: dict[str, object], words: str
+) -> None:
+    """A zero would be read as a measurement."""
+    record = make_record(1, kind="baseline")
+    trial = replace(record.trial, telemetry=make_telemetry(**changed))
+    make_campaign(tmp_path, [replace(record, trial=trial)])
+    (line,) = (line for line in show(tmp_path).splitlines() if line.startswith("device"))
+    assert words in line
+    assert "trainings" not in line
+    assert ("kWh" in line) is ("energy_j" not in changed)
+
+
+def test_a_campaign_from_before_telemetry_is_shown_as_ever(tmp_path: Path) -> None:
+    """An older ledger has no such field, and is read all the same."""
+    make_campaign(tmp_path, [make_record(1, kind="baseline")])
+    ledger = tmp_path / "ledger.jsonl"
+    fields = json.loads(ledger.read_text())
+    del fields["trial"]["telemetry"]
+    ledger.write_text(json.dumps(fields) + "\n")
+    assert "device" not in show(tmp_path)

@@ -210,12 +210,11 @@ def test_a_driver_that_hangs_leaves_a_gap_and_holds_nobody(bed: Bed) -> None:
     took, found, count = bed.ask(
         FINE,
         """
-        from tests.nvml import write_machine
         telemetry.LAST_SAMPLE_S = 0.3
         with Sampler(FINE.cards[0].uuid, every_s=0.02) as sampler:
             sampler.over(QuietWatch()).phase("training", cap_s=1.0)
             enough(sampler)
-            write_machine(machine, cards=FINE.cards, delay_ms={"nvmlDeviceGetPowerUsage": 4000})
+            replace(FINE, delay_ms=(("nvmlDeviceGetPowerUsage", 4000),)).write(machine)
             time.sleep(2.6)
             began = time.monotonic()
         took = time.monotonic() - began

@@ -23,6 +23,7 @@ from harness.profiles import PROFILES
 from lab import trial
 from lab.errors import EngineError
 from lab.evaluation import Evaluation
+from lab.fingerprint import Subject, take_fingerprint
 from lab.outcome import ExperimentFailed, Status
 from tests.conftest import QuietWatch
 from tests.nvml.machines import Process
@@ -57,9 +58,14 @@ def evaluate(bench, folder, number, watch, training, doubt):
     return Evaluation(val=given.val, holdout=None, audit=None, evaluation_s=1.0, audit_s=0.0)
 
 trial.train, trial._evaluate = train, evaluate
+subject = Subject(
+    profile="gpu", image_id="i", kernels="hub", gpu_uuid=FINE.cards[0].uuid, cpus=None, salt=b"s",
+    checkout=folder,
+)
 bench = trial.Bench(
     engine=SimpleNamespace(made=set()), image="sha256:1", profile=PROFILES["gpu"], campaign="c",
-    data=folder, gpu_uuid=FINE.cards[0].uuid, cpus=None, class_id="c",
+    data=folder, gpu_uuid=FINE.cards[0].uuid, cpus=None,
+    subject=subject, fingerprint=take_fingerprint(subject),
     throttled_share=1.0 if "allowed" in way else 0.05,
 )
 sealed = given.training if "sealed" in way else None
