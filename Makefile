@@ -11,7 +11,7 @@ SETTINGS := TAG HOURS EXPERIMENTS AGENT SCRIPT PROFILE SEED NOISE_RUNS BPB_PER_L
 $(foreach name,$(SETTINGS),$(if $(filter command,$(firstword $(origin $(name)))),\
     $(eval export NIGHTLAB_$(name) := $($(name)))))
 
-.PHONY: help overnight smoke status audit noise doctor image data test attacks bench
+.PHONY: help overnight smoke status audit noise bundle verify replay compare doctor image data test attacks bench
 .DEFAULT_GOAL := help
 
 help:
@@ -20,6 +20,10 @@ help:
 	@echo "make status      show a campaign (TAG=name; the latest if not given)"
 	@echo "make audit       audit the best experiment blindly (TAG=name N=7 audits another)"
 	@echo "make noise       measure how much seeds alone move the score here (FILE=train.py RUNS=5)"
+	@echo "make replay      run the claim of another lab's bundle here (BUNDLE=file EXPERIMENT=7 RUNS=3)"
+	@echo "make compare     put campaigns of several hosts side by side (OF='a.tar.zst b.tar.zst' OUTPUT=file.html)"
+	@echo "make bundle      one file of a campaign that a stranger can check (TAG=name OUTPUT=file KEY=ssh-key WEIGHTS=1)"
+	@echo "make verify      check a bundle (BUNDLE=file SIGNER=allowed-signers RESCORE=1)"
 	@echo "make doctor      every precondition, with its state and its remedy"
 	@echo "make image       build and freeze the image (VARIANT=cpu KERNELS=none)"
 	@echo "make data        fetch and tokenise the data (PROFILE=cpu)"
@@ -35,6 +39,18 @@ audit: .venv/ready
 
 noise: .venv/ready
 	@$(LAB) noise $(FILE) $(if $(RUNS),--runs $(RUNS))
+
+replay: .venv/ready
+	@$(LAB) replay $(BUNDLE) $(if $(EXPERIMENT),--experiment $(EXPERIMENT)) $(if $(RUNS),--runs $(RUNS))
+
+compare: .venv/ready
+	@$(LAB) compare $(OF) $(if $(OUTPUT),--output $(OUTPUT))
+
+bundle: .venv/ready
+	@$(LAB) bundle $(if $(OUTPUT),--output $(OUTPUT)) $(if $(KEY),--key $(KEY)) $(if $(WEIGHTS),--with-weights)
+
+verify: .venv/ready
+	@$(LAB) verify $(BUNDLE) $(if $(SIGNER),--signer $(SIGNER)) $(if $(RESCORE),--rescore)
 
 image: .venv/ready
 	@$(LAB) image build

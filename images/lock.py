@@ -1,4 +1,4 @@
-"""Write the hash locks: `python images/lock.py [host] [cpu] [cuda]`, all three when none is named.
+"""Write the hash locks: `python images/lock.py [host] [crate] [cpu] [cuda]`, all of them when none is named.
 
 A maintainer runs this, with `uv` installed, to move to newer versions; a build only ever reads the locks.
 uv takes hashes from an index's metadata, so the CUDA lock costs no gigabytes. It does not look at pip's
@@ -21,9 +21,9 @@ PLATFORM = "x86_64-manylinux_2_28"
 
 
 def main(names: list[str]) -> None:
-    for name in names or ["host", "cpu", "cuda"]:
-        if name == "host":
-            _lock(REQUIREMENTS / "host.in", REQUIREMENTS / "host.lock", ["--universal"])
+    for name in names or ["host", "crate", "cpu", "cuda"]:
+        if name in ("host", "crate"):
+            _lock(REQUIREMENTS / f"{name}.in", REQUIREMENTS / f"{name}.lock", ["--universal"])
             continue
         build = {"cpu": f"{TORCH}+cpu", "cuda": TORCH}[name]
         options = ["--python-platform", PLATFORM, "--only-binary", ":all:"]
@@ -40,9 +40,7 @@ def _lock(wanted: Path, lock: Path, options: list[str]) -> None:
     command += ["--no-annotate", "--no-emit-index-url", "--no-emit-find-links"]
     command += ["--upgrade", f"--python-version={PYTHON}", *options, str(wanted)]
     locked = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    head = (
-        f"# Written by images/lock.py from {wanted.name if lock.stem == 'host' else 'image.in'}.\n"
-    )
+    head = f"# Written by images/lock.py from {wanted.name if wanted.parent == REQUIREMENTS else 'image.in'}.\n"
     lock.write_text(head + locked)
     print(f"{lock.relative_to(IMAGES.parent)}: {locked.count('==')} packages")
 

@@ -28,7 +28,7 @@ def next_proposal(night: Night, mind: Lookahead) -> Pending:
     number = len(ledger.records) + 1
     if pending := campaign.pending():
         return pending
-    if again := _spoilt(campaign):
+    if again := spoilt(campaign):
         return campaign.store_pending(again)
     if candidate := open_candidate(ledger.records):
         return campaign.store_pending(campaign.run_again(candidate, kind=CONFIRM))
@@ -118,7 +118,7 @@ def _errand(night: Night, decision: Decision | None) -> Errand:
     return Errand(brief=brief, parent=parent, on_best=parent == best.commit)
 
 
-def _spoilt(campaign: Campaign) -> Pending | None:
+def spoilt(campaign: Campaign) -> Pending | None:
     """The last experiment again, if it says nothing of its idea and deserves another try."""
     records = campaign.ledger.records
     if not records or records[-1].trial.status.says_something:

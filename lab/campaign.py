@@ -175,13 +175,11 @@ class Campaign:
         The record is written before this, so a crash in here is mended by the next start.
         """
         best = self.ledger.best()
-        if best is None:
-            return
-        if self.workspace.head() != best.commit:
-            self.workspace.advance(best.commit)
-        record = self.ledger.records[best.number - 1]
-        if self._published() != best.number:
-            self._publish(record)
+        if best is not None:
+            if self.workspace.head() != best.commit:
+                self.workspace.advance(best.commit)
+            if self._published() != best.number:
+                self._publish(self.ledger.records[best.number - 1])
         for done in self.ledger.records[-2:]:  # what is no longer needed of the last two
             if done.trial.val_bpb is not None or not done.trial.status.says_something:
                 shutil.rmtree(self.folder_of(done.number) / "checkpoint", ignore_errors=True)

@@ -7,7 +7,12 @@ LabError                  exit code 1
 ├── DataError             5   the training or validation data is absent or altered
 ├── CampaignError         6   the campaign's folder, ledger or repository
 │   └── CampaignBusy      7   another controller holds it
-└── AgentError            8   the agent cannot go on
+├── AgentError            8   the agent cannot go on
+└── BundleError           9   a bundle cannot be written or used here
+    ├── BadBundle        10   it is no bundle, is not whole, or was altered
+    ├── BadRecords       11   its decisions do not follow from its records
+    ├── BadWeights       12   its weights do not score what was claimed
+    └── BadSigner        13   nobody signed it who was named
 """
 
 from __future__ import annotations
@@ -73,3 +78,42 @@ class AgentError(LabError):
     """The agent cannot go on, and retrying will not help."""
 
     exit_code = 8
+
+
+class BundleError(LabError):
+    """A bundle cannot be written, or cannot be used here."""
+
+    exit_code = 9
+
+
+class BadBundle(BundleError):
+    """A file is no bundle, is not whole, or was altered. `check` names what failed, `words` says how."""
+
+    exit_code = 10
+
+    def __init__(self, check: str, words: str) -> None:
+        super().__init__(
+            f"this bundle is refused ({check}).",
+            why=words,
+            do="ask the sender for the file again; nothing of it was kept.",
+        )
+        self.check = check
+        self.words = words
+
+
+class BadRecords(BundleError):
+    """What a bundle's records say does not follow from them."""
+
+    exit_code = 11
+
+
+class BadWeights(BundleError):
+    """The weights in a bundle do not score what was claimed for them."""
+
+    exit_code = 12
+
+
+class BadSigner(BundleError):
+    """A bundle is not signed by anybody in the file of allowed signers."""
+
+    exit_code = 13

@@ -26,7 +26,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -146,6 +146,15 @@ def evaluate(
         evaluation_s=evaluation_s,
         audit_s=time.monotonic() - began - evaluation_s,
     )
+
+
+def report(audit: Audit, audit_s: float | None) -> dict[str, Any]:
+    """The fields of audit.json: the audit, whether it passed, and why not."""
+    return dataclasses.asdict(audit) | {
+        "passed": audit.passed,
+        "reason": None if audit.passed else explain(audit),
+        "audit_s": audit_s,
+    }
 
 
 def explain(audit: Audit) -> str:

@@ -31,7 +31,8 @@ BASELINE = "baseline"  # the seed train.py
 CANDIDATE = "candidate"  # a proposal, for the first time
 CONFIRM = "confirm"  # a candidate that looked better, with a fresh seed: what is decided on
 AUDIT = "audit"  # somebody wants to know; nothing follows from it
-KINDS = (BASELINE, CANDIDATE, CONFIRM, AUDIT)
+REPLAY = "replay"  # another lab's code, run here to see whether its gain is here too
+KINDS = (BASELINE, CANDIDATE, CONFIRM, AUDIT, REPLAY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +82,11 @@ class Best:
 def baselines_of(records: Sequence[Record]) -> list[Record]:
     """The measured runs of the seed train.py."""
     return [r for r in records if r.kind == BASELINE and r.trial.val_bpb is not None]
+
+
+def replays_of(records: Sequence[Record]) -> list[Record]:
+    """The measured runs of another lab's code, oldest first."""
+    return [r for r in records if r.kind == REPLAY and r.trial.val_bpb is not None]
 
 
 def reruns_of(records: Sequence[Record], number: int) -> list[Record]:

@@ -91,9 +91,9 @@ def research(night: Night, agent: Agent, limits: Limits) -> None:
     mind = Lookahead(agent, campaign, depth=night.settings.lookahead, check=night.interrupts.check)
     try:
         while (why := _why_stop(night, limits, first)) is None:
-            _refuse_a_full_disk(night)
+            refuse_a_full_disk(night)
             pending = next_proposal(night, mind)
-            if not _wait_for_the_card(night):
+            if not wait_for_the_card(night):
                 why = night.interrupts.why_stop() or "the time is up and the GPU is still in use"
                 break
             think_ahead(night, mind, pending, _wanted(night, limits, first, pending))
@@ -145,6 +145,25 @@ def _planned(campaign: Campaign, limits: Limits) -> int | None:
 
 def _react(night: Night, record: Record) -> None:
     """What was spoilt may mean a broken host, and a failed baseline ends the night."""
+    mend_the_host(night, record)
+    status = record.trial.status
+    if record.kind == BASELINE and status is Status.THROTTLED:
+        raise _too_warm(night, record)
+    if record.kind == BASELINE and status.says_something and status is not Status.MEASURED:
+        raise CampaignError(
+            "the baseline could not be measured, so there is nothing to improve on.",
+            why=f"{status.value}: {record.trial.reason}",
+            do=f"see {night.campaign.folder_of(record.number) / 'train.log'}, mend "
+            f"{night.settings.train_file}, and start a new TAG.",
+        )
+
+
+def mend_the_host(night: Night, record: Record) -> None:
+    """Make the engine answer again after a lost experiment.
+
+    Raises:
+        LabError: too many in a row were spoilt; the host needs a person.
+    """
     status = record.trial.status
     recent = night.campaign.ledger.records[-MOST_LOST_IN_A_ROW:]
     if len(recent) == MOST_LOST_IN_A_ROW and not any(r.trial.status.says_something for r in recent):
@@ -152,15 +171,6 @@ def _react(night: Night, record: Record) -> None:
     if status is Status.LOST:
         wait_for_engine(night.settings, night.bench.engine, night.interrupts, night.screen.say)
         night.bench.engine.reap(campaign=night.campaign.facts.tag)
-    elif record.kind == BASELINE and status is Status.THROTTLED:
-        raise _too_warm(night, record)
-    elif record.kind == BASELINE and status.says_something and status is not Status.MEASURED:
-        raise CampaignError(
-            "the baseline could not be measured, so there is nothing to improve on.",
-            why=f"{status.value}: {record.trial.reason}",
-            do=f"see {night.campaign.folder_of(record.number) / 'train.log'}, mend "
-            f"{night.settings.train_file}, and start a new TAG.",
-        )
 
 
 def _too_many_in_a_row(record: Record) -> LabError:
@@ -194,7 +204,7 @@ def _too_warm(night: Night, record: Record) -> LabError:
     )
 
 
-def _wait_for_the_card(night: Night) -> bool:
+def wait_for_the_card(night: Night) -> bool:
     """Whether the GPU is free; False when the night should end instead."""
     return wait_until_free(
         night.bench.gpu_uuid,
@@ -205,7 +215,12 @@ def _wait_for_the_card(night: Night) -> bool:
     )
 
 
-def _refuse_a_full_disk(night: Night) -> None:
+def refuse_a_full_disk(night: Night) -> None:
+    """Start no experiment that could not write its results down.
+
+    Raises:
+        LabError: too little is free.
+    """
     for folder in (night.campaign.folder, night.bench.data):
         free = shutil.disk_usage(folder).free
         if free < night.settings.min_free_bytes:

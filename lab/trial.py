@@ -22,7 +22,7 @@ from harness.profiles import Profile
 from lab.container import Engine
 from lab.contention import Lookout, describe
 from lab.errors import EngineError
-from lab.evaluation import Evaluation, Sitting, evaluate, explain
+from lab.evaluation import Evaluation, Sitting, evaluate, explain, report
 from lab.fingerprint import Facts, Fingerprint, Subject, describe_differences, take_fingerprint
 from lab.gate import Training, is_as_sealed
 from lab.outcome import ExperimentFailed, Status, Watch
@@ -306,12 +306,8 @@ def _evaluate(
     )
     found = evaluate(bench.engine, sitting, bench.profile, watch, doubt)
     if found.audit is not None:
-        report = dataclasses.asdict(found.audit) | {
-            "passed": found.audit.passed,
-            "reason": None if found.audit.passed else explain(found.audit),
-            "audit_s": found.audit_s,
-        }
-        (folder / "audit.json").write_text(json.dumps(report, indent=1) + "\n")
+        fields = report(found.audit, found.audit_s)
+        (folder / "audit.json").write_text(json.dumps(fields, indent=1) + "\n")
     return found
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -274,6 +274,11 @@ def accept_baseline(val_bpb: float) -> Verdict:
         margin_bpb=None,
         price_bpb=None,
     )
+
+
+def note_replay(val_bpb: float) -> Verdict:
+    """The verdict on one run of another lab's code: nothing follows from it alone."""
+    return replace(accept_baseline(val_bpb), sentence=f"replay: {val_bpb:.4f}")
 
 
 def _memory(it: _Comparison) -> str:

@@ -19,6 +19,7 @@ from lab.gate import Training
 from lab.ledger import (
     AUDIT,
     BASELINE,
+    REPLAY,
     Record,
     best_of,
     noise_of,
@@ -28,7 +29,17 @@ from lab.ledger import (
 )
 from lab.outcome import Status
 from lab.trial import Trial
-from lab.verdict import Change, Noise, Rule, Verdict, accept_baseline, refuse, screen, settle
+from lab.verdict import (
+    Change,
+    Noise,
+    Rule,
+    Verdict,
+    accept_baseline,
+    note_replay,
+    refuse,
+    screen,
+    settle,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +63,8 @@ def decide(case: Case, trial: Trial) -> Verdict:
         )
     if case.kind == BASELINE:
         return accept_baseline(trial.val_bpb)
+    if case.kind == REPLAY:
+        return note_replay(trial.val_bpb)
     if case.kind == AUDIT:
         return refuse(f"an audit of {case.original}", best_bpb=None)
     verdict = weigh(case, trial.val_bpb, trial.training)
@@ -63,7 +76,7 @@ def decide(case: Case, trial: Trial) -> Verdict:
 def doubt(case: Case, val_bpb: float, training: Training | None) -> Plan | None:
     """How to audit a claim: everything that something would follow from, and whatever is asked for."""
     tolerance = tolerance_of(case.past)
-    if case.kind == BASELINE:
+    if case.kind in (BASELINE, REPLAY):
         return Plan(tolerance_nats=tolerance, holdout=True)
     verdict = weigh(case, val_bpb, training)
     if case.kind == AUDIT or verdict is None:

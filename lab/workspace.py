@@ -21,11 +21,12 @@ from typing import BinaryIO
 
 import git
 from git import Actor, Commit, Repo
-from git.objects import Tree
+from git.objects import Blob, Tree
 from git.objects.fun import tree_entries_from_data
 from gitdb import IStream
 
 from lab.errors import CampaignError
+from lab.gitpack import write_pack
 
 AUTHOR = Actor("Nightlab", "nightlab@localhost")
 TRAIN_FILE = "train.py"
@@ -161,6 +162,22 @@ class Workspace:
         with _door(f"move the branch to {commit[:8]}"):
             self._move_to(self._repo.commit(commit))
 
+    def write_bundle(self, path: Path) -> None:
+        """Write branch and experiments as a git bundle: `git clone` and `git fetch` read it.
+
+        The same refs always give the same bytes, packed or loose, whatever the version of git: every object is
+        stored whole, in the order in which history reaches it. What carries the file compresses it.
+
+        Raises:
+            CampaignError: an object is missing.
+        """
+        with _door("write a git bundle"):
+            named = ("refs/experiments/", f"refs/heads/{self._branch}")
+            refs = sorted(ref for ref in self.refs().items() if ref[0].startswith(named))
+            objects = [self._read_object(oid) for oid in self._reached_from(refs)]
+            head = "# v2 git bundle\n" + "".join(f"{commit} {ref}\n" for ref, commit in refs)
+            path.write_bytes(head.encode() + b"\n" + write_pack(objects))
+
     def refs(self) -> dict[str, str]:
         """Every reference, and the commit that it names."""
         with _door("list its references"):
@@ -213,6 +230,27 @@ class Workspace:
     def close(self) -> None:
         self._repo.close()
 
+    def _read_object(self, oid: bytes) -> tuple[str, bytes]:
+        stream = self._repo.odb.stream(oid)
+        return stream.type.decode(), bytes(stream.read())
+
+    def _reached_from(self, refs: Sequence[tuple[str, str]]) -> Iterator[bytes]:
+        """The binary id of every object that refs need, parents before children, each once."""
+        seen: set[bytes] = set()
+        for _, tip in refs:
+            waiting = [self._repo.commit(tip)]
+            while waiting:
+                commit = waiting[-1]
+                missing = [parent for parent in commit.parents if parent.binsha not in seen]
+                if missing and commit.binsha not in seen:
+                    waiting += reversed(missing)
+                    continue
+                waiting.pop()
+                for one in (*_below(commit.tree), commit):
+                    if one.binsha not in seen:
+                        seen.add(one.binsha)
+                        yield one.binsha
+
     def _move_to(self, commit: Commit) -> None:
         self._repo.git.update_ref(f"refs/heads/{self._branch}", commit.hexsha)
         self._repo.head.reset(commit, index=True, working_tree=True)
@@ -241,6 +279,16 @@ class Workspace:
             base.hexsha, commit.hexsha, numstat=True, diff_algorithm="myers", no_ext_diff=True
         ).split()
         return (int(counts[0]), int(counts[1])) if counts else (0, 0)
+
+
+def _below(tree: Tree) -> Iterator[Tree | Blob]:
+    """A tree's files and folders, then the tree itself."""
+    for entry in sorted(tree, key=lambda entry: str(entry.name)):
+        if isinstance(entry, Tree):
+            yield from _below(entry)
+        elif isinstance(entry, Blob):
+            yield entry
+    yield tree
 
 
 LOOK = "look at the repo/ folder of the campaign; the ledger names every commit it needs."

@@ -3,8 +3,11 @@
     checks      one line of a verification
     layout      the names and limits of what a bundle holds
     archive     one .tar.zst: written the same way every time, and read without trust
-    sealed      BagIt manifests, the in-toto statement, the signature
+    sealed      BagIt manifests and the in-toto statement
+    signature   signing the statement, and who signed one
     crate       RO-Crate metadata: what the files are, and which run made them
+    private     what must not leave this host
+    shipping    the last look before a file is shipped
     export      `lab bundle`: a campaign's folder into a bundle
     unpacked    a bundle that passed level 0, as a folder
     evidence    the facts and the records of a bundle, read without trust
@@ -27,7 +30,7 @@ Layout, below one top folder that is named nightlab-<tag>:
       repo.bundle                 git bundle: branch autoresearch/<tag>, refs/experiments/*
       experiments/0007/           audit.json telemetry.parquet curve.parquet train.log, as far as there are
       best/                       train.py config.json record.json; model.safetensors with --with-weights
-      recipe/                     images/ and harness/ of the checkout that built the image
+      recipe/                     images/ and harness/ of the checkout that built the image; data-manifest.json
       image/                      OCI layout, with --with-image
       transcripts/                with --with-transcripts
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from lab.ledger import Record
 from lab.parquet import replacing
 from lab.show.labels import Box, Wish, leader_of, place
-from lab.show.results import Tally, ending, kept_bpb, one_line, tally
+from lab.show.results import Tally, ending, ending_in_words, kept_bpb, one_line, tally
 from lab.verdict import Noise
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def draw_progress(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    with warnings.catch_warnings(), _plain_style():
+    with warnings.catch_warnings(), plain_style():
         warnings.simplefilter("ignore")  # a title in a script that the font lacks shows boxes
         figure = Figure(figsize=(WIDTH_PX / DPI, HEIGHT_PX / DPI), dpi=DPI, facecolor="white")
         FigureCanvasAgg(figure)
@@ -103,7 +103,7 @@ def draw_progress(
 
 
 @contextlib.contextmanager
-def _plain_style() -> Iterator[None]:
+def plain_style() -> Iterator[None]:
     """The defaults of matplotlib itself, and STYLE; what was set before comes back."""
     import matplotlib as mpl
 
@@ -120,7 +120,7 @@ def compose(records: Sequence[Record], prior: Noise | None = None) -> Scene:
     important = [
         kept_bpb(r) or r.trial.val_bpb
         for r in records
-        if r.trial.val_bpb is not None and ending(r) in ("baseline", "keep", "confirm")
+        if r.trial.val_bpb is not None and ending(r) in ("baseline", "keep", "confirm", "replay")
     ]
     counted = tally(records, prior)
     low, high = _range(scores, important, counted.margin_bpb or 0.0)
@@ -236,13 +236,15 @@ def _draw_scores(chart: Axes, scene: Scene) -> None:
         chart.step(*zip(*line, strict=True), where="post", color=KEPT, linewidth=2.0, zorder=3,
                    label="running best")  # fmt: skip
     size = 86 if len(scene.records) < DENSE else 40
-    for word, marker, colour in (("baseline", "D", BASELINE), ("keep", "o", KEPT)):
+    for word, marker, colour in (
+        ("baseline", "D", BASELINE), ("keep", "o", KEPT), ("replay", "o", KEPT),
+    ):  # fmt: skip
         points = scene.of(word)
         if points:
             chart.scatter(
                 [record.number for record, _ in points], [score for _, score in points],
                 marker=marker, s=size, c=colour, edgecolors="white", linewidths=1.2, zorder=4,
-                label=f"{'kept' if word == 'keep' else word} {len(points)}",
+                label=f"{ending_in_words(word)} {len(points)}",
             )  # fmt: skip
 
 

@@ -137,6 +137,13 @@ def _ended(facts: Facts) -> str:
     return text
 
 
+def _replayed(facts: Facts) -> str:
+    before = facts.get("resumed_after")
+    begins = f"goes on after {before} experiments" if before else "begins"
+    other = "the sender's own class" if facts["same_class"] else "another class than the sender's"
+    return f"replay of experiment {facts['experiment']} of {facts['tag']} {begins}, on {other}"
+
+
 def _phase(facts: Facts) -> str:
     cap = f", at most {facts['cap_s']:.0f} s" if facts.get("cap_s") else ""
     return f"{_number(facts)}{facts['phase']}{cap}"
@@ -170,6 +177,8 @@ def _number(facts: Facts) -> str:
 _SENTENCES: dict[str, Callable[[Facts], str]] = {
     "overnight.started": _started,
     "overnight.finished": _ended,
+    "replay.started": _replayed,
+    "replay.finished": lambda facts: str(facts["reason"]),
     "experiment.proposed": lambda facts: f"{_number(facts)}idea: {facts['title']}",
     "experiment.finished": _finished,
     "experiment.retried": lambda facts: f"{_number(facts)}lost, run again: {facts['reason']}",

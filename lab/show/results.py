@@ -33,6 +33,7 @@ from lab.ledger import (
     BASELINE,
     CANDIDATE,
     CONFIRM,
+    REPLAY,
     Record,
     baselines_of,
     best_of,
@@ -50,9 +51,14 @@ PARQUET_FILE = "results.parquet"
 TSV_COLUMNS = ("commit", "val_bpb", "memory_gb", "status", "description", "audited", "holdout_bpb")
 SHORT_COMMIT = 7
 GIB = 2**30
-TABLE_CAP_BYTES = 256 * 2**20  # of a stranger's table, unpacked
 
-_WORDS = {"keep": "kept", "discard": "discarded", "confirm": "to confirm", "audit": "audited"}
+_WORDS = {
+    "keep": "kept",
+    "discard": "discarded",
+    "confirm": "to confirm",
+    "audit": "audited",
+    "replay": "replayed",
+}
 _RECORD = TypeAdapter(Record)
 _NOISE = TypeAdapter(Noise)
 _TERMINAL_SEQUENCE = re.compile(
@@ -100,12 +106,12 @@ def _harmless(character: str) -> str:
 def ending(record: Record) -> str:
     """How an experiment ended, in one word.
 
-    A measured one is "baseline", "audit", "keep", "confirm" (not decided before another run) or "discard";
+    A measured one is "baseline", "audit", "replay", "keep", "confirm" (not decided before another run) or "discard";
     any other is named by its Status.
     """
     if record.trial.status != Status.MEASURED:
         return record.trial.status.value
-    if record.kind in (BASELINE, AUDIT):
+    if record.kind in (BASELINE, AUDIT, REPLAY):
         return record.kind
     if record.verdict.confirm:
         return "confirm"
@@ -238,36 +244,27 @@ def _row(record: Record) -> tuple[str, ...]:
 
 
 def _write_parquet(path: Path, records: Sequence[Record]) -> None:
-    table = {
+    parquet.write_parquet(path, _table(records))
+
+
+def _table(records: Sequence[Record]) -> dict[str, parquet.Column]:
+    return {
         column.name: parquet.Column(
             type=column.arrow_type, values=[_cell(record, column) for record in records]
         )
         for column in columns_of(Record)
     }
-    parquet.write_parquet(path, table)
 
 
 def is_table_of(content: bytes, records: Sequence[Record]) -> bool:
     """Whether a stranger's results.parquet is the table of these Records, whatever version wrote it."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    columns = tuple(columns_of(Record))
+    table = _table(records)
+    types = {name: column.type for name, column in table.items()}
     try:
-        file = pq.ParquetFile(pa.BufferReader(content), pre_buffer=False)
-        names = [(field.name, str(field.type)) for field in file.schema_arrow]
-        groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
-        # What a few bytes may unpack to is looked at before anything is unpacked.
-        if (
-            names != [(c.name, str(pa.type_for_alias(c.arrow_type))) for c in columns]
-            or file.metadata.num_rows != len(records)
-            or sum(group.total_byte_size for group in groups) > TABLE_CAP_BYTES
-        ):
-            return False
-        told = file.read(use_threads=False).to_pydict()
-    except (pa.ArrowException, OSError, ValueError):
+        told = parquet.read_parquet(content, types, most_rows=len(records), others=False)
+    except ValueError:
         return False
-    return all(told[c.name] == [_cell(record, c) for record in records] for c in columns)
+    return all(told[name] == list(parquet.fitting(column)) for name, column in table.items())
 
 
 def columns_of(kind: type, path: tuple[str, ...] = (), prefix: str = "") -> Iterator[Column]:
@@ -387,7 +384,7 @@ def hardware_of(campaign: dict[str, Any]) -> str:
                 cut = traits.get("mig_slice") if wanted == "gpu" else None
                 return (
                     one_line(value, 48)
-                    + (f", {cores:g} cores" if cores else "")
+                    + (f", {cores:g} core{'s' * (cores != 1)}" if cores else "")
                     + (f", MIG {one_line(str(cut), 16)}" if cut else "")
                 )
     return one_line(str(fingerprint.get("class_id") or ""), 24) if fingerprint else ""

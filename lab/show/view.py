@@ -28,6 +28,7 @@ STYLES = {
     "discard": "dim",
     "confirm": "cyan",
     "audit": "yellow",
+    "replay": "bold green",
     "contended": "magenta",
     "conditions": "magenta",
     "throttled": "magenta",
