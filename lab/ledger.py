@@ -120,12 +120,15 @@ def noise_of(
 
     `also` is one more re-run, of this candidate and with this score, that has no Record yet.
     """
-    candidates = []
-    for record in records:
+    runs: dict[int, list[float]] = {}
+    for record in records:  # one pass: a verification asks it of every record
         if record.kind == CANDIDATE and record.verdict.confirm:
-            runs = scores_of([record, *reruns_of(records, record.number)])
-            runs += [also[1]] if also and also[0] == record.number else []
-            candidates.append(runs)
+            runs[record.number] = scores_of([record])
+        elif record.kind == CONFIRM and record.original in runs:
+            runs[record.original] += scores_of([record])
+    if also and also[0] in runs:
+        runs[also[0]].append(also[1])
+    candidates = list(runs.values())
     groups = noise_groups(scores_of(baselines_of(records)), candidates, prior)
     return pool_noise(groups, prior)
 

@@ -314,8 +314,8 @@ def open_git_bundle(file: Path, into: Path) -> Workspace:
         CampaignError: it is no bundle of a campaign's repository, or is too large.
     """
     with _door("open the repository in its bundle", do=SEND_AGAIN), file.open("rb") as bundle:
-        if file.stat().st_size > BUNDLE_CAP_BYTES:
-            raise ValueError(f"{file.stat().st_size:,} bytes are over {BUNDLE_CAP_BYTES:,}")
+        if file.is_symlink() or file.stat().st_size > BUNDLE_CAP_BYTES:
+            raise ValueError(f"it is a link, or over {BUNDLE_CAP_BYTES:,} bytes")
         refs = _read_refs(bundle)
         branches = [name for name in refs if name.startswith("refs/heads/")]
         if len(branches) != 1:

@@ -11,7 +11,11 @@
     shipping    the last look before a file is shipped
     export      `lab bundle`: a campaign's folder into a bundle
     unpacked    a bundle that passed level 0, as a folder
-    decisions   level 1: what the records say follows from the records
+    evidence    the facts and the records of a bundle, read without trust
+    commits     level 1, the code: commits, lines, the best's train.py
+    measured    level 1, the numbers: scores, audits, budgets, stamps, seeds
+    derived     level 1, what is made of the ledger: tables, best/, recipe
+    decisions   level 1, all of it: what the records say follows from the records
     rescore     level 2: the shipped weights score what was claimed
     verify      `lab verify`: all levels in order, and a verdict
 

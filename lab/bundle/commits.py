@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 from lab.bundle.checks import Check
-from lab.bundle.evidence import Evidence, Findings, look, not_looked_at
+from lab.bundle.evidence import Evidence, Findings, look, not_looked_at, read_capped
 from lab.contract import MAX_BYTES, ContractBroken, check
 from lab.errors import LabError
 from lab.ledger import BASELINE, Record, best_of
@@ -149,8 +149,7 @@ def _published(evidence: Evidence, workspace: Workspace, found: dict[str, Snapsh
         if path.exists():
             yield "there is a best train.py, and nothing was measured"
         return "nothing was measured, and nothing is published."
-    content = path.read_bytes() if path.stat().st_size <= MAX_BYTES else b""
-    if content != found[best.commit].train_py:
+    if read_capped(path, MAX_BYTES) != found[best.commit].train_py:
         yield f"best/train.py is not the file of experiment {best.number}, commit {_short(best.commit)}"
     return f"best/train.py is the file of experiment {best.number}, commit {_short(best.commit)}."
 

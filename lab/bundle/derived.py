@@ -24,6 +24,7 @@ from lab.bundle.evidence import (
     as_json,
     look,
     not_looked_at,
+    open_regular,
     read_capped,
     same_json,
 )
@@ -92,7 +93,7 @@ def _best(evidence: Evidence) -> Findings:
         if not path.exists():
             continue
         found.append(name)
-        if path.stat().st_size > cap_bytes or _sha256(path) != sha256:
+        if path.lstat().st_size > cap_bytes or _sha256(path) != sha256:
             yield f"best/{name} is not what experiment {best.number} sealed"
     which = f", with {' and '.join(found)} as sealed" if found else ""
     return f"best/ is experiment {best.number}{which}."
@@ -144,5 +145,5 @@ def _recipe(evidence: Evidence) -> Findings:
 
 
 def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

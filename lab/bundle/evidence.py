@@ -13,6 +13,7 @@ import json
 import os
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ LEVEL = 1
 MIB = 2**20
 FACTS_CAP_BYTES = 1 * MIB
 LEDGER_CAP_BYTES = 64 * MIB
+MOST_RECORDS = 10_000  # months of nights; what is derived from each looks at all before it
 TEXT_CAP_BYTES = 16 * MIB
 MOST_PROBLEMS = 1000
 MOST_CHARS = 400
@@ -56,6 +58,9 @@ def look(name: str, findings: Callable[[], Findings], *, level: int = LEVEL) -> 
         words = str(end.value)
     except LabError as error:
         problems.append(f"{error.what} {error.why}".strip())
+    except OSError as error:
+        file = Path(str(error.filename)).name if error.filename else "a file"
+        problems.append(f"{file} cannot be read: {error.strerror or error}")
     except Exception as error:  # noqa: BLE001 (what a hostile record makes of our arithmetic is its failure)
         problems.append(f"it cannot be followed: {type(error).__name__}: {str(error)[:200]}")
     if problems:
@@ -81,11 +86,16 @@ def read_capped(path: Path, cap_bytes: int) -> bytes:
         ValueError: it is longer.
         OSError: it is absent, or a link.
     """
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+    with open_regular(path) as file:
         content = file.read(cap_bytes + 1)
     if len(content) > cap_bytes:
         raise ValueError(f"{path.name} is over {cap_bytes:,} bytes")
     return content
+
+
+def open_regular(path: Path) -> BufferedReader:
+    """A file to read; a link is not followed, and a pipe is not waited for."""
+    return os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
 
 
 def read_chain(content: bytes, anchor: str) -> tuple[list[Record], str | None]:
@@ -95,6 +105,8 @@ def read_chain(content: bytes, anchor: str) -> tuple[list[Record], str | None]:
     *lines, rest = content.split(b"\n")
     if rest:
         return records, "its last line has no end"
+    if len(lines) > MOST_RECORDS:
+        return records, f"it has {len(lines):,} lines, and {MOST_RECORDS:,} are read"
     for number, line in enumerate(lines, start=1):
         try:
             record, previous = parse_line(line)

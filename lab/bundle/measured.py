@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from harness.audit import MEAN_SHARE, SAFETY, SMALL_CHEAT
-from harness.findings import Audit, Score, add_up
+from harness.findings import Audit, Plan, Score, add_up
 from harness.profiles import PROFILES, Profile
 from lab.bundle.checks import Check
 from lab.bundle.evidence import MIB, Evidence, Findings, look, not_looked_at, read_capped
@@ -31,24 +31,22 @@ JUDGE_SLACK_S = 60.0
 SUM_SLACK_S = 0.01
 # Rows without any text are not cut; we know of no row that has none.
 LEAST_POINTS_SHARE = 0.99
+NEVER_AUDITED = (Status.REJECTED, Status.CRASHED, Status.OUT_OF_MEMORY)
 RELATIVE = 1e-6  # the judge compared in float32
 
 
 def check_measured(evidence: Evidence) -> list[Check]:
-    profile = PROFILES.get(evidence.facts.profile)
+    profile = PROFILES.get(evidence.facts.profile) if _is_our_profile(evidence) else None
     checks = [
         look("scores", lambda: _scores(evidence)),
         look("seeds", lambda: _seeds(evidence)),
         look("stamps", lambda: _stamps(evidence)),
-    ]
-    if profile is None or not _is_our_profile(evidence):
-        why = "its harness/profiles.py is not this checkout's, so its budgets are not known here."
-        return [*checks, *(not_looked_at(name, why) for name in ("audits", "budgets"))]
-    return [
-        *checks,
         look("audits", lambda: _audits(evidence, profile)),
-        look("budgets", lambda: _budgets(evidence, profile)),
     ]
+    if profile is None:
+        why = "its harness/profiles.py is not this checkout's, so its budgets are not known here."
+        return [*checks, not_looked_at("budgets", why)]
+    return [*checks, look("budgets", lambda: _budgets(evidence, profile))]
 
 
 def _is_our_profile(evidence: Evidence) -> bool:
@@ -172,7 +170,7 @@ def _over_budget(record: Record, profile: Profile) -> Iterator[str]:
         yield f"its parts take {sum(spent):.2f} s, and all of it {trial.total_s:.2f} s"
 
 
-def _audits(evidence: Evidence, profile: Profile) -> Findings:
+def _audits(evidence: Evidence, profile: Profile | None) -> Findings:
     """What had to be audited was, by the plan that follows from the records; and each audit's numbers agree."""
     count = failed = 0
     for index, record in enumerate(evidence.records):
@@ -198,33 +196,40 @@ def _audits(evidence: Evidence, profile: Profile) -> Findings:
         if plan is None or trial.audit is None:
             continue
         count, failed = count + 1, failed + (not trial.audit.passed)
-        rows = profile.val_rows + (profile.holdout_rows if plan.holdout else 0)
-        for wrong in _wrong_audit(record, trial.audit, plan.tolerance_nats, profile, rows):
+        for wrong in _wrong_audit(record, trial.audit, plan):
+            yield f"the audit of experiment {record.number}: {wrong}"
+        for wrong in _too_little(trial.audit, plan, profile) if profile else ():
             yield f"the audit of experiment {record.number}: {wrong}"
     return f"{count} audits, {failed} of them failed; every claim that led somewhere has one that passed."
 
 
-def _wrong_audit(
-    record: Record, audit: Audit, tolerance: float | None, profile: Profile, rows: int
-) -> Iterator[str]:
-    trial = record.trial
-    # A neighbour on the card explains whatever else there is.
-    expected = Status.MEASURED if audit.passed else Status.INVALID
-    if trial.status not in (expected, Status.CONTENDED):
-        passed = "passed" if audit.passed else "failed"
-        yield f"it {passed}, and the experiment is {trial.status.value}"
-    if trial.val and audit.claimed_bpb != trial.val.bpb:
-        yield f"it is of a claim of {audit.claimed_bpb}, and the score is {trial.val.bpb}"
+def _too_little(audit: Audit, plan: Plan, profile: Profile) -> Iterator[str]:
+    """What the profile asks of every audit, and of the one that calibrates."""
+    rows = profile.val_rows + (profile.holdout_rows if plan.holdout else 0)
     if not LEAST_POINTS_SHARE * rows <= audit.points <= rows:
         yield f"it has {audit.points} blind points for {rows} rows"
     if audit.order_rows != min(profile.order_rows, profile.val_rows):
         yield f"it asked for {audit.order_rows} rows again, and not {profile.order_rows}"
-    wanted = tolerance
-    if wanted is None:
+    if plan.tolerance_nats is None:
         widened = max(SAFETY * audit.order_worst_nats, profile.tolerance_floor_nats)
         wanted = min(widened, profile.tolerance_cap_nats)
-    if audit.calibrated is not (tolerance is None) or audit.tolerance_nats != wanted:
-        yield f"its tolerance is {audit.tolerance_nats} nats, and follows as {wanted}"
+        if audit.tolerance_nats != wanted:
+            yield f"its tolerance is {audit.tolerance_nats} nats, and follows as {wanted}"
+
+
+def _wrong_audit(record: Record, audit: Audit, plan: Plan) -> Iterator[str]:
+    """Numbers of an audit that do not agree with each other, with its experiment or with its plan."""
+    trial = record.trial
+    # It ended well or as the audit found; or it was spoilt, which explains whatever else there is.
+    wrong_end = Status.INVALID if audit.passed else Status.MEASURED
+    if trial.status in (wrong_end, *NEVER_AUDITED):
+        passed = "passed" if audit.passed else "failed"
+        yield f"it {passed}, and the experiment is {trial.status.value}"
+    if trial.val and audit.claimed_bpb != trial.val.bpb:
+        yield f"it is of a claim of {audit.claimed_bpb}, and the score is {trial.val.bpb}"
+    told = plan.tolerance_nats
+    if audit.calibrated is not (told is None) or told not in (None, audit.tolerance_nats):
+        yield f"its tolerance is {audit.tolerance_nats} nats, and the campaign's is {told}"
     if not 0.0 <= audit.mean_tolerance_nats <= MEAN_SHARE * audit.tolerance_nats:
         yield f"its tolerance of the mean is {audit.mean_tolerance_nats} nats"
     for name, worst, count in (
@@ -237,10 +242,10 @@ def _wrong_audit(
             yield f"{count} {name} are off, and the worst is {worst} of {audit.tolerance_nats} nats"
     if abs(audit.mean_difference_nats) > audit.worst_difference_nats * (1 + RELATIVE):
         yield f"its mean difference {audit.mean_difference_nats} is over its worst"
-    if audit.power != 1 - (1 - SMALL_CHEAT) ** audit.points:
+    if not math.isclose(audit.power, 1 - (1 - SMALL_CHEAT) ** audit.points, rel_tol=1e-9):
         yield f"its power is {audit.power}, which {audit.points} points do not give"
     if trial.val is not None:
-        yield from _wrong_blind_score(audit, trial.val, rows > profile.val_rows)
+        yield from _wrong_blind_score(audit, trial.val, plan.holdout)
 
 
 def _wrong_blind_score(audit: Audit, val: Score, with_holdout: bool) -> Iterator[str]:

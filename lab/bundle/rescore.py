@@ -34,6 +34,7 @@ from lab.bundle.evidence import (
     Findings,
     look,
     not_looked_at,
+    open_regular,
     read_capped,
     read_chain,
     stated,
@@ -176,8 +177,7 @@ def _copy_capped(source: Path, target: Path, cap_bytes: int) -> str:
         ValueError: it is longer.
     """
     digest, left = hashlib.sha256(), cap_bytes
-    descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    with os.fdopen(descriptor, "rb") as taken, target.open("wb") as given:
+    with open_regular(source) as taken, target.open("wb") as given:
         while chunk := taken.read(MIB):
             left -= len(chunk)
             if left < 0:
@@ -197,7 +197,7 @@ def _judge(ready: Ready, folder: Path, claim: Claim, say: Say) -> list[Check]:
             "and scores of other text do not compare."
         )
         return [_not_looked_at("judge", why)]
-    same_class = ready.fingerprint.class_id == facts.fingerprint.class_id
+    same_class = ready.bench.class_id == facts.fingerprint.class_id
     say(f"scoring and auditing the weights of experiment {claim.record.number}")
     plan = Plan(
         # On other hardware an audit finds its own tolerance, which the profile caps.

@@ -28,7 +28,7 @@ def sent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The baselines of a real campaign, as a payload with the weights of the last."""
     nightly = Nightly(tmp_path_factory.mktemp("sender"), tag="sent")
     try:
-        nightly.write_script()
+        nightly.environment["NIGHTLAB_AGENT"] = "offline"  # which is asked for nothing
         nightly.run("--experiments", "0")
         payload = make_payload(nightly.folder, nightly.place / "data")
         (payload / "program.md").write_bytes(BRIEF.read_bytes())

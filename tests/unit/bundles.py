@@ -43,7 +43,7 @@ from lab.show.screen import open_screen
 from lab.trial import Bench, Trial
 from lab.verdict import Rule
 from tests.faults.files import HONEST
-from tests.unit.nights import make_score
+from tests.unit.nights import make_record, make_score
 from tests.unit.test_campaign import FACTS
 
 PROFILE = PROFILES["smoke"]
@@ -104,7 +104,8 @@ class Played:
         width = int(re.findall(r'"width": (\d+)', (folder / "train.py").read_text())[0])
         truth = 1.2 if width == CHEAT else TRUTHS.get(width, 1.9 + width % 7 / 100)
         training = self.train(folder, number) if truth is not None else None
-        trial = Trial(
+        trial = replace(
+            make_record(number).trial,
             status=Status.CRASHED if truth is None else Status.MEASURED,
             reason="exit code 1: no" if truth is None else "",
             seed=seed,

@@ -156,6 +156,23 @@ FORGERIES = [
         id="wide-tolerance",
     ),
     pytest.param(
+        of(1, lambda r: r["trial"]["audit"].update(tolerance_nats=0.005)), "audits", id="calibrated"
+    ),
+    pytest.param(
+        of(3, lambda r: r["trial"]["audit"].update(calibrated=True)), "audits", id="again-calibrated"
+    ),
+    pytest.param(
+        of(3, lambda r: r["trial"]["audit"].update(order_rows=1)), "audits", id="few-rows-again"
+    ),
+    pytest.param(of(3, lambda r: r["trial"]["audit"].update(power=1.0)), "audits", id="power"),
+    pytest.param(
+        of(3, lambda r: r["trial"]["audit"].update(claimed_bpb=1.5)), "audits", id="other-claim"
+    ),
+    pytest.param(
+        of(3, lambda r: r["trial"]["audit"].update(worst_difference_nats=0.5)), "audits", id="worst"
+    ),
+    pytest.param(of(5, lambda r: r["trial"].update(audit_s=900.0)), "budgets", id="long-audit"),
+    pytest.param(
         of(3, lambda r: r["trial"]["audit"].update(blind_bpb=1.0)), "audits", id="blind-score"
     ),
     pytest.param(
@@ -346,7 +363,20 @@ def test_a_file_that_is_missing_is_a_failed_check(payload: Path, file: str) -> N
     assert failed(payload)
 
 
-@pytest.mark.parametrize("file", ["ledger.jsonl", "results.tsv", "best/record.json"])
+def test_budgets_of_another_profile_are_not_guessed(payload: Path) -> None:
+    """Who changes the recipe's budget must not be measured by it, nor an old campaign by ours."""
+    with (payload / "recipe" / "harness" / "profiles.py").open("a") as file:
+        file.write("\nPROFILES = {}\n")
+    found = verdict_on(payload)
+    assert found["budgets"].passed is None
+    assert found["audits"].passed is True, "what follows from no profile is still checked"
+    assert failed(payload) == {"recipe"}, "the scores name another harness"
+
+
+@pytest.mark.parametrize(
+    "file",
+    ["ledger.jsonl", "results.tsv", "repo.bundle", "best/record.json", "best/train.py"],
+)
 def test_a_link_is_not_followed(payload: Path, tmp_path: Path, file: str) -> None:
     """The receiver's own files are not evidence."""
     (tmp_path / "repo").write_bytes((payload / file).read_bytes())
@@ -504,6 +534,7 @@ def test_a_bundle_that_leans_on_what_the_receiver_has_is_refused(payload: Path, 
     assert "commits" in failed(payload)
 
 
+@pytest.mark.slow
 def test_a_hundred_experiments_are_checked_in_under_five_seconds(tmp_path: Path) -> None:
     """Nobody checks what takes long. The files are as long as the product's own seed."""
     seed = SEED_FILE.read_text() + '\nPLAYED = {"width": 32}\n'

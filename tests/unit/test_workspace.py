@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import git
@@ -10,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lab.errors import CampaignError
-from lab.workspace import Workspace
+from lab.workspace import Workspace, open_git_bundle
 
 SEED = "x = 1\ny = 2\nz = 3\n"
 
@@ -216,3 +219,130 @@ def test_a_merge_that_git_cannot_do_is_an_error_of_ours(
     )
     with pytest.raises(CampaignError, match="merge two changes"):
         workspace.merge(BASE, BASE, BASE)
+
+
+# ---- a stranger's git bundle ----
+
+
+@pytest.fixture
+def bundle(workspace: Workspace, tmp_path: Path) -> Path:
+    """A campaign with one candidate, as its sender bundles it."""
+    workspace.commit("x = 5\ny = 2\nz = 3\n", number=1, parent=workspace.head(), message="m\n")
+    file = tmp_path / "repo.bundle"
+    git.Repo(tmp_path / "repo").git.bundle("create", str(file), "--all")
+    return file
+
+
+def test_a_bundle_is_looked_at_as_it_was_sent(
+    workspace: Workspace, bundle: Path, tmp_path: Path
+) -> None:
+    """What a receiver sees of a commit must be what the sender stored."""
+    opened = open_git_bundle(bundle, tmp_path / "received")
+    commit = opened.refs()["refs/experiments/0001"]
+    assert set(opened.refs()) == {"refs/heads/autoresearch/nov23", "refs/experiments/0001"}
+    assert (opened.head(), opened.root()) == (workspace.head(), workspace.root())
+    seen, root = opened.look_at(commit), opened.look_at(opened.root())
+    assert seen.parents == (opened.root(),)
+    assert seen.entries == (("train.py", 0o100644),)
+    assert seen.train_py == b"x = 5\ny = 2\nz = 3\n"
+    pairs = [(root.tree, seen.tree), (root.tree, root.tree), (seen.tree, root.tree)]
+    assert opened.count_lines(pairs) == [(1, 1), (0, 0), (1, 1)]
+    assert opened.count_lines([]) == []
+    opened.close()
+    assert not (tmp_path / "received" / "train.py").exists(), "nothing is checked out"
+
+
+def test_neither_the_receivers_hooks_nor_his_other_repositories_have_a_part(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`lab verify` may be called inside a git hook, where GIT_DIR points to the caller's own work."""
+    hooks, mark = tmp_path / "hooks", tmp_path / "ran"
+    hooks.mkdir()
+    (hooks / "reference-transaction").write_text(f"#!/bin/sh\ntouch {mark}\n")
+    (hooks / "reference-transaction").chmod(0o755)
+    config = tmp_path / "gitconfig"
+    config.write_text(f"[core]\n hooksPath = {hooks}\n")
+    mine = git.Repo.init(tmp_path / "mine")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(config))
+    monkeypatch.setenv("GIT_DIR", str(mine.git_dir))
+    monkeypatch.setenv("GIT_OBJECT_DIRECTORY", str(tmp_path / "mine" / ".git" / "objects"))
+    opened = open_git_bundle(bundle, tmp_path / "received")
+    assert opened.look_at(opened.head()).train_py == SEED.encode()
+    opened.close()
+    assert not mark.exists()
+    assert list((tmp_path / "mine" / ".git" / "objects").glob("??")) == []
+
+
+@pytest.mark.parametrize("commit", ["0" * 40, "HEAD", "--help", "", "refs/experiments/0001"])
+def test_a_ledger_cannot_name_anything_but_a_commit(
+    bundle: Path, tmp_path: Path, commit: str
+) -> None:
+    """The name comes out of a stranger's record."""
+    opened = open_git_bundle(bundle, tmp_path / "received")
+    with pytest.raises(CampaignError):
+        opened.look_at(commit)
+    with pytest.raises(CampaignError):
+        opened.look_at(opened.look_at(opened.head()).tree)
+    opened.close()
+
+
+def packed(kind: int, size: int, content: bytes, base: bytes = b"") -> bytes:
+    """One object of a pack: kind 3 is a blob, 7 a delta against the object named `base`."""
+    head, size = [kind << 4 | size & 15], size >> 4
+    while size:
+        head[-1] |= 128
+        head.append(size & 127)
+        size >>= 7
+    return bytes(head) + base + zlib.compress(content)
+
+
+def number(value: int) -> bytes:
+    """A size as a delta writes it."""
+    out = []
+    while value > 127:
+        out.append(value & 127 | 128)
+        value >>= 7
+    return bytes([*out, value])
+
+
+def test_a_few_bytes_that_name_gigabytes_are_refused(bundle: Path, tmp_path: Path) -> None:
+    """A delta copies its base as often as it says; git would build the result in memory."""
+    base, times = b"\0" * (15 << 20), 200
+    name = hashlib.sha1(b"blob %d\0" % len(base) + base).digest()
+    copy = bytes([0x80 | 0x70]) + len(base).to_bytes(3, "little")
+    delta = number(len(base)) + number(len(base) * times) + copy * times
+    objects = packed(3, len(base), base) + packed(7, len(delta), delta, name)
+    pack = b"PACK" + (2).to_bytes(4) + (2).to_bytes(4) + objects
+    header = bundle.read_bytes().partition(b"\n\n")[0]
+    bundle.write_bytes(header + b"\n\n" + pack + hashlib.sha1(pack).digest())
+    assert bundle.stat().st_size < 100_000
+    with pytest.raises(CampaignError) as caught:
+        open_git_bundle(bundle, tmp_path / "received")
+    assert "memory" in caught.value.why
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        pytest.param(lambda content: content[:-30], id="cut"),
+        pytest.param(lambda content: content[:40], id="header-cut"),
+        pytest.param(lambda content: content[:-40] + b"x" + content[-39:], id="bit-flipped"),
+        pytest.param(lambda content: content.replace(b"v2", b"v3", 1), id="version"),
+        pytest.param(lambda content: content.replace(b"0001\n", b"0001 \n", 1), id="odd-reference"),
+        pytest.param(
+            lambda content: content.replace(b"refs/experiments/0001", b"refs/experiments/../x"),
+            id="path-as-reference",
+        ),
+        pytest.param(lambda content: b"# v2 git bundle\n" + b"a" * (8 << 20), id="endless-line"),
+    ],
+)
+def test_what_is_no_bundle_of_ours_is_an_error_of_ours(
+    bundle: Path, tmp_path: Path, spoil: Callable[[bytes], bytes]
+) -> None:
+    """It comes from a stranger, over a network."""
+    content = spoil(bundle.read_bytes())
+    assert content != bundle.read_bytes()
+    bundle.write_bytes(content)
+    with pytest.raises(CampaignError) as caught:
+        open_git_bundle(bundle, tmp_path / "received")
+    assert "ask for the bundle again" in caught.value.do
