@@ -21,7 +21,7 @@ from lab.bundle.private import Private
 from lab.bundle.sealed import hash_file
 from lab.bundle.shipping import without_private
 from lab.campaign import LEDGER_FILE
-from lab.errors import BundleError
+from lab.errors import BundleError, CampaignError
 from lab.evaluation import report
 from lab.facts import FACTS_FILE, Facts
 from lab.host import Say
@@ -47,7 +47,12 @@ def copy_records(folder: Path, payload: Path, facts: Facts, content: bytes) -> l
     ledger = payload / LEDGER_FILE
     source = folder / LEDGER_FILE
     ledger.write_bytes(source.read_bytes() if source.exists() else b"")
-    records = Ledger.open(ledger, anchor=hashlib.sha256(content).hexdigest()).records
+    try:
+        records = Ledger.open(ledger, anchor=hashlib.sha256(content).hexdigest()).records
+    except CampaignError as error:  # which names the copy
+        raise CampaignError(
+            f"the ledger {source} was altered.", why=error.why, do=error.do
+        ) from error
     ledger.with_suffix(".torn").unlink(missing_ok=True)
     # Not the campaign's own tables: a night that was killed may have left them a record behind.
     write_results(payload, records)

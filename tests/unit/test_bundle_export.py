@@ -341,7 +341,7 @@ def test_an_altered_ledger_is_not_shipped(tmp_path: Path) -> None:
     ledger = settings.runs / "nov23" / "ledger.jsonl"
     content = ledger.read_bytes()
     ledger.write_bytes(content.replace(b'"number": 2', b'"number": 7'))
-    with pytest.raises(CampaignError, match="altered"):
+    with pytest.raises(CampaignError, match=f"{ledger} was altered"):
         ship(settings, tmp_path / "b.tar.zst")
     ledger.write_bytes(content + b'{"torn')
     assert contents(ship(settings, tmp_path / "b.tar.zst"))["data/ledger.jsonl"] == content
