@@ -6,6 +6,7 @@
     sealed      BagIt manifests and the in-toto statement
     signature   signing the statement, and who signed one
     crate       RO-Crate metadata: what the files are, and which run made them
+    gather      what of a campaign is shipped
     private     what must not leave this host
     shipping    the last look before a file is shipped
     export      `lab bundle`: a campaign's folder into a bundle

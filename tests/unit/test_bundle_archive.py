@@ -288,6 +288,13 @@ def test_a_file_that_no_manifest_lists_is_refused(bundle: bytes, tmp_path: Path)
     assert "not in its manifest" in refused(seal(compress(added)), tmp_path).words
 
 
+def test_a_file_that_was_changed_is_named(bundle: bytes, tmp_path: Path) -> None:
+    """The receiver can say which file to ask for, and whether it matters."""
+    changed = unpack(bundle).replace(b"LOSS = 1", b"LOSS = 2")
+    words = refused(seal(compress(changed)), tmp_path).words
+    assert words == "data/recipe/harness/judge.py is not what the manifest lists."
+
+
 def test_what_is_no_file_is_bad_input(tmp_path: Path) -> None:
     """A typing error is not an altered bundle."""
     with pytest.raises(BadInput, match="no bundle"), opened(tmp_path / "absent.tar.zst"):
