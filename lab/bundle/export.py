@@ -123,7 +123,7 @@ def _export(settings: Settings, output: Path | None, wanted: Wanted, say: Say) -
 
 def _copy_image(settings: Settings, payload: Path, facts: Facts, say: Say) -> None:
     from lab.container import Engine
-    from lab.image.moved import export_oci  # type: ignore[import-not-found]
+    from lab.image.moved import export_oci
 
     say("putting the image into the bundle (minutes)")
     with Engine.connect(ensure_engine(settings, say)) as engine:

@@ -85,7 +85,8 @@ def refuse_failed(checks: Sequence[Check], kind: type[BadRecords | BadWeights], 
 def verdict(checks: Sequence[Check]) -> str:
     """What the checks came to, in one sentence; none of them failed."""
     unseen = [check.name for check in checks if check.passed is None]
-    level = max(check.level for check in checks)
+    # The weights were scored only if every check of theirs could be made.
+    level = max(check.level for check in checks if check.level < 2 or _all_known(checks, level=2))
     meaning = (
         "the file is whole",
         "the file is whole and its decisions follow from its records",
@@ -93,3 +94,7 @@ def verdict(checks: Sequence[Check]) -> str:
     )[level]
     rest = f"; not known: {', '.join(unseen)}" if unseen else ""
     return f"verdict: {meaning}{rest}"
+
+
+def _all_known(checks: Sequence[Check], *, level: int) -> bool:
+    return all(check.passed for check in checks if check.level == level)

@@ -95,7 +95,8 @@ def test_the_verdict_says_how_far_it_goes() -> None:
     whole = Check(level=0, name="seal", passed=True, words="")
     assert verdict([whole]) == "verdict: the file is whole"
     scored = dataclasses.replace(whole, level=2, name="audit", passed=None)
-    assert verdict([whole, scored]).endswith("what it claims; not known: audit")
+    assert verdict([whole, scored]) == "verdict: the file is whole; not known: audit"
+    assert verdict([whole, dataclasses.replace(scored, passed=True)]).endswith("what it claims")
 
 
 def test_the_commands_say_what_they_did(night: Settings, tmp_path: Path) -> None:

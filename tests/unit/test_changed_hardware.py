@@ -43,7 +43,7 @@ LATER = {
     "driver": None,
 }
 
-def train(bench, folder, number, seed, watch):
+def train(bench, folder, number, seed, watch, sampler):
     trained.append(number)
     if way in LATER:
         machine.unlink() if LATER[way] is None else LATER[way].write(machine)

@@ -78,7 +78,7 @@ def lonely(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
         "default_sockets",
         lambda: [f"unix://{path}" for path in [tmp_path / "docker.sock"] if path.exists()],
     )
-    monkeypatch.setattr(engine, "_SERVER_PATH", str(tmp_path / "sbin"))
+    monkeypatch.setattr(engine, "PROGRAMS", str(tmp_path / "sbin"))
     monkeypatch.setattr(engine, "START_TIMEOUT_S", 10.0)
     return read_settings({}, state=tmp_path / "state")
 
