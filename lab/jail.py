@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import json
 import re
 import shutil
 import threading
@@ -32,6 +33,7 @@ from lab.mcp import serve_jail
 from lab.mcp.desk import Desk
 from lab.night import Night
 from lab.settings import KEY_NAMES, Settings
+from lab.show.results import one_line
 
 FOLDER = "jail"
 ALIVE = "alive"  # compose/agent/gate/start.sh waits for its lock
@@ -166,7 +168,7 @@ class Attendant:
         lines = ended.log.decode("utf-8", "replace").strip().splitlines()
         return _Ended(
             f"{how} after {time.monotonic() - began:.0f} s (exit {ended.exit_code})",
-            lines[-1][:200] if lines else "",
+            last_words(lines[-1]) if lines else "",
         )
 
     def _watch(self, container: Container) -> bool:
@@ -193,6 +195,15 @@ class _Ended:
 
     how: str
     last_line: str
+
+
+def last_words(line: str) -> str:
+    """What the last line of a session says to people; Claude Code's is JSON with the words in `result`."""
+    try:
+        words = json.loads(line)["result"]
+    except (ValueError, KeyError, TypeError):
+        words = line
+    return one_line(str(words), 200)
 
 
 def _prepare(night: Night, name: str) -> Project:

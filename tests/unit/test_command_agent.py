@@ -100,6 +100,21 @@ def test_a_key_cannot_rewrite_the_gate(key: str) -> None:
     assert key not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('{"type": "result", "result": "Invalid API key", "usage": {}}', "Invalid API key"),
+        ("codex: 401 Unauthorized", "codex: 401 Unauthorized"),
+        ("[1, 2]", "[1, 2]"),
+        ("\x1b[2Jgone", "[2Jgone"),
+    ],
+)
+def test_the_last_words_of_a_session_are_for_people(line: str, words: str) -> None:
+    """A wrong key is found out in the morning, from one line; no line may rewrite the terminal."""
+    assert jail.last_words(line).endswith(words)
+    assert jail.last_words(line).isprintable()
+
+
 def test_without_compose_it_is_said_what_to_install() -> None:
     """The first night on a host that may not install anything."""
     host = look_at_host(
