@@ -106,13 +106,12 @@ def test_a_key_cannot_rewrite_the_gate(key: str) -> None:
         ('{"type": "result", "result": "Invalid API key", "usage": {}}', "Invalid API key"),
         ("codex: 401 Unauthorized", "codex: 401 Unauthorized"),
         ("[1, 2]", "[1, 2]"),
-        ("\x1b[2Jgone", "[2Jgone"),
+        ("\x1b[2Jgone", "gone"),
     ],
 )
 def test_the_last_words_of_a_session_are_for_people(line: str, words: str) -> None:
     """A wrong key is found out in the morning, from one line; no line may rewrite the terminal."""
-    assert jail.last_words(line).endswith(words)
-    assert jail.last_words(line).isprintable()
+    assert jail.last_words(line) == words
 
 
 def test_without_compose_it_is_said_what_to_install() -> None:
