@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -84,7 +85,7 @@ def test_weights_are_scored_only_when_asked_for(
         asked.append(payload)
         return [Check(level=2, name="score", passed=False, words="2.1 here, 1.8 claimed")]
 
-    monkeypatch.setattr("lab.bundle.rescore.rescore", rescore)
+    monkeypatch.setitem(sys.modules, "lab.bundle.rescore", SimpleNamespace(rescore=rescore))
     with pytest.raises(BadWeights, match="are not what its weights score") as caught:
         verify(night, file, signers=None, weights=True, say=print)
     assert caught.value.exit_code == 12 and not asked[0].exists()
