@@ -26,7 +26,7 @@ from lab.sandbox import SealedSpec
 TICK_S = 0.25
 LOOK_EVERY_S = 1.0  # at the container; its socket tells most ends at once
 # Between a closed socket and an exit: on a host with a slow disk, a crash took more than 2 s to end.
-LAST_WORDS_S = 10.0
+LAST_WORDS_S = 6.0
 REASON_CHARS = 200
 MOST_CLAIMS = 20_000  # an honest program reports twice a second
 CURVE_SOURCE = "claims of train.py about itself; only train_s is the host's"
