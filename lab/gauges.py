@@ -16,7 +16,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from lab.container import read_memory
+from lab.cgroup import read_memory
 from lab.fingerprint import Unreadable
 
 Gauge = Callable[[], float]

@@ -29,6 +29,7 @@ from lab.claim import Claim, claim_of
 from lab.errors import BadInput
 from lab.experiment import conclude, run_experiment
 from lab.facts import FACTS_FILE, read_facts
+from lab.gitbundle import open_git_bundle
 from lab.host import Say
 from lab.ledger import BASELINE, REPLAY, Ledger, Record, replays_of, scores_of
 from lab.night import Night, open_night
@@ -50,7 +51,6 @@ from lab.settings import CHECKOUT, Settings
 from lab.show.replayed import Replay, write_replay
 from lab.show.results import one_line
 from lab.verdict import Noise
-from lab.workspace import open_git_bundle
 
 AGENT = "replay"
 MOST_FAILED = 2  # runs of one file; a second one without a score is no accident

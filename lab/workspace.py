@@ -1,23 +1,20 @@
 """The campaign's own git repository: every candidate, kept or not. The only door to git.
 
 Owns    runs/<tag>/repo: branch autoresearch/<tag>, and refs/experiments/0007 for every candidate
-Takes   a proposed train.py; or a stranger's git bundle, into a repository that is only looked at
+Takes   a proposed train.py
 Gives   a Candidate, which is a commit
-Never   touches the user's own checkout, configuration or hooks; checks nothing out of a stranger's bundle
+Never   touches the user's own checkout, configuration or hooks
 """
 
 from __future__ import annotations
 
 import contextlib
 import re
-import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
 
 import git
 from git import Actor, Commit, Repo
@@ -35,19 +32,7 @@ TRAIN_FILE = "train.py"
 CONFLICT_MARKER = re.compile(r"^(<{7}|>{7}|\|{7})", re.MULTILINE)
 MOST_CONFLICTS = 127  # `git merge-file` exits with their number, at most this; above it, it failed
 
-# A stranger's git bundle. A campaign of a thousand experiments is some thousand objects of at most 64 KB.
-BUNDLE_CAP_BYTES = 256 * 2**20
-HEADER_CAP_BYTES = 4 * 2**20
-OBJECT_CAP_BYTES = 2**20
-MOST_OBJECTS = 200_000
-BUNDLE_V2 = b"# v2 git bundle\n"  # what git writes for sha1; later versions have parts that we have no use for
-BUNDLE_REF = re.compile(
-    r"([0-9a-f]{40}) (HEAD|refs/heads/autoresearch/[a-z0-9._-]{1,40}|refs/experiments/\d{4,6})"
-)
 COMMIT_NAME = re.compile(r"[0-9a-f]{40}")
-
-# git unpacks deltas in memory, and a few bytes of delta can name gigabytes. KiB, seconds, blocks of 512 bytes.
-LIMITED = 'ulimit -v 1048576; ulimit -t 60; ulimit -f 1048576; exec "$@"'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +72,7 @@ class Workspace:
             CampaignError: the folder is there and is not this campaign's repository.
         """
         branch = f"autoresearch/{tag}"
-        with _door("open its repository"):
+        with door("open its repository"):
             if not (folder / ".git").exists():
                 repo = Repo.init(folder, initial_branch=branch)
                 workspace = cls(repo, branch)
@@ -97,24 +82,31 @@ class Workspace:
             workspace.head()
         return workspace
 
+    @classmethod
+    def look(cls, folder: Path, *, branch: str, environment: dict[str, str]) -> Workspace:
+        """A repository that is only looked at, by a git with these variables."""
+        repo = Repo(folder)
+        repo.git.update_environment(**environment)
+        return cls(repo, branch)
+
     def head(self) -> str:
         """The commit that the branch is at: the best so far."""
         return str(self._repo.commit(self._branch).hexsha)
 
     def root(self) -> str:
         """The commit of the seed train.py, where the branch began."""
-        with _door("find its first commit"):
+        with door("find its first commit"):
             return str(self._repo.git.rev_list(self._branch, max_parents=0)).strip()
 
     def read(self, commit: str) -> str:
         """The train.py of a commit."""
-        with _door(f"read commit {commit[:8]}"):
+        with door(f"read commit {commit[:8]}"):
             blob = self._repo.commit(commit).tree / TRAIN_FILE
             return bytes(blob.data_stream.read()).decode()
 
     def commit(self, train_py: str, *, number: int, parent: str, message: str) -> Candidate:
         """Store a candidate under refs/experiments/, without moving the branch."""
-        with _door(f"store experiment {number}"):
+        with door(f"store experiment {number}"):
             base = self._repo.commit(parent)
             commit = self._write_commit(train_py, message=message, parents=[base])
             self._repo.git.update_ref(f"refs/experiments/{number:04d}", commit.hexsha)
@@ -140,7 +132,7 @@ class Workspace:
         """
         if any("\0" in text for text in (base, ours, theirs)):
             return None
-        with _door("merge two changes"), tempfile.TemporaryDirectory() as folder:
+        with door("merge two changes"), tempfile.TemporaryDirectory() as folder:
             for name, text in (("ours", ours), ("base", base), ("theirs", theirs)):
                 (Path(folder) / name).write_bytes(text.encode())
             status, merged, error = self._repo.git.merge_file(
@@ -159,7 +151,7 @@ class Workspace:
 
     def advance(self, commit: str) -> None:
         """Move the branch and its files to a kept commit. Doing it twice changes nothing."""
-        with _door(f"move the branch to {commit[:8]}"):
+        with door(f"move the branch to {commit[:8]}"):
             self._move_to(self._repo.commit(commit))
 
     def write_bundle(self, path: Path) -> None:
@@ -171,7 +163,7 @@ class Workspace:
         Raises:
             CampaignError: an object is missing.
         """
-        with _door("write a git bundle"):
+        with door("write a git bundle"):
             named = ("refs/experiments/", f"refs/heads/{self._branch}")
             refs = sorted(ref for ref in self.refs().items() if ref[0].startswith(named))
             objects = [self._read_object(oid) for oid in self._reached_from(refs)]
@@ -180,7 +172,7 @@ class Workspace:
 
     def refs(self) -> dict[str, str]:
         """Every reference, and the commit that it names."""
-        with _door("list its references"):
+        with door("list its references"):
             lines = self._repo.git.for_each_ref(format="%(refname) %(objectname)").splitlines()
         return dict(line.split(" ", 1) for line in lines)
 
@@ -190,7 +182,7 @@ class Workspace:
         Raises:
             CampaignError: there is no such commit.
         """
-        with _door(f"read commit {commit[:8]}"):
+        with door(f"read commit {commit[:8]}"):
             if not COMMIT_NAME.fullmatch(commit):
                 raise ValueError("that is no name of a commit")
             found = self._repo.odb.stream(bytes.fromhex(commit))
@@ -213,7 +205,7 @@ class Workspace:
 
     def count_lines(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[int, int]]:
         """Lines added and removed from one tree to another, for many pairs at the price of one."""
-        with _door("count lines"), tempfile.TemporaryFile() as asked:
+        with door("count lines"), tempfile.TemporaryFile() as asked:
             asked.write("".join(f"{before} {after}\n" for before, after in pairs).encode())
             asked.seek(0)
             told = self._repo.git.diff_tree(stdin=True, numstat=True, istream=asked).splitlines()
@@ -292,113 +284,12 @@ def _below(tree: Tree) -> Iterator[Tree | Blob]:
 
 
 LOOK = "look at the repo/ folder of the campaign; the ledger names every commit it needs."
-SEND_AGAIN = "ask for the bundle again; nothing was written outside a scratch folder."
 
 
 @contextlib.contextmanager
-def _door(what: str, *, do: str = LOOK) -> Iterator[None]:
+def door(what: str, *, do: str = LOOK) -> Iterator[None]:
     """Turn git's exceptions into ours."""
     try:
         yield
     except (git.exc.GitError, ValueError, KeyError, OSError) as error:
         raise CampaignError(f"the campaign could not {what}.", why=str(error), do=do) from error
-
-
-def open_git_bundle(file: Path, into: Path) -> Workspace:
-    """A stranger's git bundle as a bare repository in `into`, which must not exist. Close it after use.
-
-    No transport, no checkout, no hook and no configuration has a part in it: the references are read here, and
-    git is given the pack alone, to check every object and link, within limits of memory, time and disk.
-
-    Raises:
-        CampaignError: it is no bundle of a campaign's repository, or is too large.
-    """
-    with _door("open the repository in its bundle", do=SEND_AGAIN), file.open("rb") as bundle:
-        if file.is_symlink() or file.stat().st_size > BUNDLE_CAP_BYTES:
-            raise ValueError(f"it is a link, or over {BUNDLE_CAP_BYTES:,} bytes")
-        refs = _read_refs(bundle)
-        branches = [name for name in refs if name.startswith("refs/heads/")]
-        if len(branches) != 1:
-            raise ValueError(f"it has {len(branches)} branches, and a campaign has one")
-        _git(into, "init", "--quiet", "--bare", "--template=")
-        _read_pack(bundle, into)
-        created = "".join(f"create {name} {commit}\n" for name, commit in refs.items())
-        _git(into, "update-ref", "--stdin", given=created.encode())
-        repo = Repo(into)
-        repo.git.update_environment(**_surroundings(into))
-        return Workspace(repo, branches[0].removeprefix("refs/heads/"))
-
-
-def _read_refs(bundle: BinaryIO) -> dict[str, str]:
-    """The references that a bundle names; what follows is its pack."""
-    if bundle.readline(len(BUNDLE_V2)) != BUNDLE_V2:
-        raise ValueError("it is no git bundle of version 2")
-    refs: dict[str, str] = {}
-    while (line := bundle.readline(1024)) != b"\n":
-        found = BUNDLE_REF.fullmatch(line.decode("ascii", "replace").removesuffix("\n"))
-        if found is None or found[2] in refs or bundle.tell() > HEADER_CAP_BYTES:
-            raise ValueError(
-                f"it names something that is no reference of a campaign: {line[:80]!r}"
-            )
-        refs[found[2]] = found[1]
-    refs.pop("HEAD", None)
-    return refs
-
-
-def _read_pack(bundle: BinaryIO, into: Path) -> None:
-    """Let git store and check the objects of a pack, and refuse what is too many or too large."""
-    start = bundle.tell()
-    header = bundle.read(12)
-    if header[:4] != b"PACK" or int.from_bytes(header[8:]) > MOST_OBJECTS:
-        raise ValueError(f"it has no pack of at most {MOST_OBJECTS:,} objects")
-    bundle.seek(start)
-    with tempfile.TemporaryFile() as pack:
-        shutil.copyfileobj(bundle, pack)
-        pack.seek(0)
-        _git(into, "-c", "core.bigFileThreshold=1m",
-             "index-pack", "--strict", "--stdin", "--threads=1", given=pack)  # fmt: skip
-    listed = _git(
-        into, "cat-file", "--batch-all-objects", "--batch-check=%(objecttype) %(objectsize)"
-    )
-    for kind, size in (line.split() for line in listed.decode().splitlines()):
-        if kind == "tag" or int(size) > OBJECT_CAP_BYTES:
-            raise ValueError(f"it holds a {kind} of {int(size):,} bytes")
-
-
-def _git(repository: Path, *words: str, given: bytes | BinaryIO = b"") -> bytes:
-    """What git prints, run with limits on what a stranger's data can cost.
-
-    Raises:
-        ValueError: it failed; the message is its own.
-    """
-    with tempfile.TemporaryFile() as told:
-        if isinstance(given, bytes):
-            told.write(given)
-            told.seek(0)
-        ran = subprocess.run(
-            ["sh", "-c", LIMITED, "sh", shutil.which("git") or "git", *words],
-            cwd=repository.parent,
-            env=_surroundings(repository) | {"LC_ALL": "C"},
-            stdin=told if isinstance(given, bytes) else given,
-            capture_output=True,
-            check=False,
-        )
-    if ran.returncode:
-        said = ran.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise ValueError(f"git {words[0]}: {said[-1] if said else f'exit code {ran.returncode}'}")
-    return ran.stdout
-
-
-def _surroundings(repository: Path) -> dict[str, str]:
-    """Variables of git that leave neither the user's configuration nor the caller's a say."""
-    return {
-        "GIT_CONFIG_NOSYSTEM": "1",
-        "GIT_CONFIG_GLOBAL": "/dev/null",
-        "GIT_CONFIG_COUNT": "0",
-        "GIT_ATTR_NOSYSTEM": "1",
-        "GIT_NO_REPLACE_OBJECTS": "1",
-        "GIT_TERMINAL_PROMPT": "0",
-        "GIT_DIR": str(repository),
-        "GIT_OBJECT_DIRECTORY": str(repository / "objects"),
-        "GIT_ALTERNATE_OBJECT_DIRECTORIES": "",
-    }

@@ -16,9 +16,10 @@ from lab.bundle.checks import Check
 from lab.bundle.evidence import Evidence, Findings, look, not_looked_at, read_capped
 from lab.contract import MAX_BYTES, ContractBroken, check
 from lab.errors import LabError
+from lab.gitbundle import open_git_bundle
 from lab.ledger import BASELINE, Record, best_of
 from lab.lines import count_code_lines
-from lab.workspace import TRAIN_FILE, Snapshot, Workspace, open_git_bundle
+from lab.workspace import TRAIN_FILE, Snapshot, Workspace
 
 REPO_FILE = "repo.bundle"
 REGULAR = 0o100644

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import subprocess
 import time
@@ -12,31 +11,21 @@ from typing import Any
 
 import pytest
 
+from lab.compose import find_compose
 from lab.container import Engine
 from lab.image import Image, verify_image
-from lab.settings import CHECKOUT
+from lab.settings import CHECKOUT, read_settings
 from tests.contract.test_image_moved import built, engine, forget, has
 
 __all__ = ["built", "engine"]  # fixtures
 
-COMPOSE = ["docker-compose"] if shutil.which("docker-compose") else ["docker", "compose"]
 NAME = f"nightlab-registry-test-{os.getpid()}"
-
-
-def compose_is_here() -> bool:
-    try:
-        return (
-            subprocess.run([*COMPOSE, "version"], capture_output=True, check=False).returncode == 0
-        )
-    except OSError:
-        return False
 
 
 @pytest.fixture
 def registry(engine: Engine) -> Iterator[str]:
     """HOST:PORT of a registry of the test's own; it and its storage are gone afterwards."""
-    if not compose_is_here():
-        pytest.skip("no docker-compose and no `docker compose` on this host")
+    compose = find_compose(read_settings(os.environ), print)  # installed where there is none
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     environment = os.environ | {
@@ -48,7 +37,7 @@ def registry(engine: Engine) -> Iterator[str]:
     if made_here:
         environment["NIGHTLAB_BASE"] = made_here[0]["RepoTags"][0]
     file = CHECKOUT / "compose" / "registry.yaml"
-    command = [*COMPOSE, "-p", NAME, "-f", str(file)]
+    command = [*compose, "-p", NAME, "-f", str(file)]
     try:
         subprocess.run(
             [*command, "up", "-d"], env=environment, check=True, capture_output=True, timeout=300

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.container import read_memory, read_peak_memory
+from lab.cgroup import read_memory, read_peak_memory
 
 PEAK = 358_338_560
 

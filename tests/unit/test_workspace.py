@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lab.errors import CampaignError
-from lab.workspace import Workspace, open_git_bundle
+from lab.gitbundle import open_git_bundle
+from lab.workspace import Workspace
 
 SEED = "x = 1\ny = 2\nz = 3\n"
 
