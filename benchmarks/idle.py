@@ -27,7 +27,7 @@ from benchmarks.machine import machine
 from harness.profiles import PROFILES
 from lab.agents import Proposal
 from lab.agents.offline import OfflineAgent
-from lab.cli import say, settings_of
+from lab.cli.options import say, settings_of
 from lab.ledger import CANDIDATE, CONFIRM, Record
 from lab.night import open_night
 from lab.overnight import Limits, research

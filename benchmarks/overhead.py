@@ -25,7 +25,7 @@ from pathlib import Path
 
 from benchmarks.machine import machine
 from harness.profiles import PROFILES
-from lab.cli import say, settings_of
+from lab.cli.options import say, settings_of
 from lab.ledger import Ledger, Record
 from lab.overnight import overnight
 from lab.show.results import write_results

@@ -1,0 +1,63 @@
+"""What is asked of a campaign, and handed in to it, while it runs or afterwards."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from lab.cli.options import Tag, say, settings_of
+
+app = typer.Typer()
+
+
+@app.command()
+def status(
+    tag: Tag = None,
+    json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Show a campaign: the one named, else the latest."""
+    from lab.runs import find_campaign, is_running
+    from lab.show.status import as_json, describe
+
+    folder = find_campaign(settings_of().runs, tag)
+    if json:
+        print(as_json(folder, running=is_running(folder)))
+    else:
+        Console().print(describe(folder, running=is_running(folder)))
+
+
+@app.command()
+def submit(
+    file: Annotated[Path, typer.Argument(help="A train.py.")],
+    title: Annotated[str, typer.Option(help="One line: what was changed.")],
+    hypothesis: Annotated[str, typer.Option(help="Why it should lower val_bpb.")] = "",
+    tag: Tag = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the result.")] = False,
+) -> None:
+    """Hand in a train.py to a campaign: it is run before the agent's next idea."""
+    from lab.mcp import submit_by_hand
+
+    submit_by_hand(
+        settings_of(tag=tag), file, title=title, hypothesis=hypothesis, wait=wait, say=say
+    )
+
+
+@app.command()
+def mcp(
+    tag: Tag = None,
+    http: Annotated[bool, typer.Option("--http", help="HTTP on loopback, not stdio.")] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8377,
+) -> None:
+    """Let a coding assistant drive a campaign over MCP, and touch nothing else."""
+    from lab.mcp import serve_mcp
+
+    # stdout is the protocol's.
+    serve_mcp(
+        settings_of(tag=tag),
+        port=port if http else None,
+        say=lambda line: print(f"lab: {line}", file=sys.stderr, flush=True),
+    )
