@@ -76,34 +76,7 @@ def set_up(
         if not is_prepared(data):
             maker = ensure_image(engine, settings, variant, "data", say)
             data = prepare_data(engine, settings, profile, maker.id, say)
-        salt = read_salt(settings.state)
-        software = _read_software(engine, gpu, say)
-        spec = device_spec(
-            campaign=campaign,
-            image=image.id,
-            gpu_uuid=gpu.uuid if gpu else None,
-            cpus=settings.cpus,
-        )
-        inside = read_inside(
-            engine,
-            spec,
-            cache=settings.state / "devices",
-            driver=gpu.driver if gpu else None,
-            salt=salt,
-        )
-        if "torch" in inside.missing:
-            say(f"torch could not be asked what it computes on: {inside.missing['torch']}")
-        subject = Subject(
-            profile=profile.name,
-            image_id=image.id,
-            kernels=image.kernels,
-            gpu_uuid=gpu.uuid if gpu else None,
-            cpus=settings.cpus,
-            salt=salt,
-            checkout=CHECKOUT,
-            software=software.facts | inside.facts,
-            software_missing=software.missing | inside.missing,
-        )
+        subject = _subject(engine, settings, profile, gpu, image, campaign=campaign, say=say)
         yield Ready(
             bench=Bench(
                 engine=engine,
@@ -120,6 +93,47 @@ def set_up(
             image=image,
             data_sha256=verify_data(data),
         )
+
+
+def _subject(
+    engine: Engine,
+    settings: Settings,
+    profile: Profile,
+    gpu: Gpu | None,
+    image: Image,
+    *,
+    campaign: str,
+    say: Say,
+) -> Subject:
+    """What every fingerprint of the campaign is taken of."""
+    salt = read_salt(settings.state)
+    software = _read_software(engine, gpu, say)
+    spec = device_spec(
+        campaign=campaign,
+        image=image.id,
+        gpu_uuid=gpu.uuid if gpu else None,
+        cpus=settings.cpus,
+    )
+    inside = read_inside(
+        engine,
+        spec,
+        cache=settings.state / "devices",
+        driver=gpu.driver if gpu else None,
+        salt=salt,
+    )
+    if "torch" in inside.missing:
+        say(f"torch could not be asked what it computes on: {inside.missing['torch']}")
+    return Subject(
+        profile=profile.name,
+        image_id=image.id,
+        kernels=image.kernels,
+        gpu_uuid=gpu.uuid if gpu else None,
+        cpus=settings.cpus,
+        salt=salt,
+        checkout=CHECKOUT,
+        software=software.facts | inside.facts,
+        software_missing=software.missing | inside.missing,
+    )
 
 
 def _read_software(engine: Engine, gpu: Gpu | None, say: Say) -> Readings:
