@@ -20,7 +20,7 @@ from pathlib import Path
 
 from lab.agents.context import PINNED, PINNED_RULE
 from lab.agents.fence import visible
-from lab.errors import BadInput
+from lab.errors import BadInput, CampaignError
 
 PINNED_FILE = "pinned.md"
 LOCK_FILE = ".pinned.lock"
@@ -34,9 +34,20 @@ def pin_note(folder: Path, text: str) -> None:
 
     Raises:
         BadInput: it is empty, too long or no text, or no more fits.
-        OSError: it could not be written; nothing was pinned.
+        CampaignError: it could not be written; nothing was pinned.
     """
     note = _checked(text)
+    try:
+        _pin(folder, note)
+    except OSError as error:
+        raise CampaignError(
+            f"the note could not be written to {folder / PINNED_FILE}.",
+            why=error.strerror or str(error),
+            do="mend that and pin it again; the notes before it are as they were.",
+        ) from error
+
+
+def _pin(folder: Path, note: str) -> None:
     with _one_at_a_time(folder):
         pinned = read_pinned(folder)
         if note in pinned:

@@ -31,6 +31,7 @@ FLOW = [
     "gitpack",
     "workspace",
     "gitbundle",
+    "glimpse",
     "outcome",
     "sandbox",
     "container",

@@ -12,7 +12,7 @@ from lab import notes
 from lab.agents.context import DETAILS, PINNED, write_brief
 from lab.agents.desk import Desk
 from lab.agents.fence import Fence
-from lab.errors import BadInput
+from lab.errors import BadInput, CampaignError
 from lab.history import _remember
 from lab.mcp.desk import Desk as OutsideDesk
 from lab.mcp.shapes import ReadFile
@@ -97,10 +97,11 @@ def test_a_full_disk_keeps_the_notes_before(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(notes.os, "fsync", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(CampaignError, match="could not be written") as refused:
         pin_note(tmp_path, "second")
+    assert "No space" in refused.value.why
     assert read_pinned(tmp_path) == ("first",)
-    assert not list(tmp_path.glob(".pinned.md"))
+    assert not (tmp_path / f".{PINNED_FILE}").exists()
 
 
 def test_a_file_that_was_edited_by_hand_is_read_within_the_bounds(tmp_path: Path) -> None:
