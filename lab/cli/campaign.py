@@ -23,7 +23,8 @@ def status(
     from lab.runs import find_campaign, is_running
     from lab.show.status import as_json, describe
 
-    folder = find_campaign(settings_of().runs, tag)
+    settings = settings_of(tag=tag)
+    folder = find_campaign(settings.runs, settings.tag)
     if json:
         print(as_json(folder, running=is_running(folder)))
     else:
