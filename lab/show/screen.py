@@ -27,18 +27,28 @@ from typing import IO, Self
 
 from rich.console import Console, RenderableType
 from rich.live import Live
+from rich.table import Table
 from rich.text import Text
 
 from lab.glimpse import Glimpse
 from lab.redaction import without_secrets
 from lab.show.events import EventLog, sentence_of
 from lab.show.results import one_line
-from lab.show.view import Phase, Standing, compact, draw, rate
+from lab.show.view import STYLES, Phase, Standing, compact, draw, rate
 
 REFRESH_S = 0.5  # two a second look alive; each costs some milliseconds of the cores that train
 HEARTBEAT_S = 60.0  # without a terminal, how often a long phase says that it is alive
 CLOSING_S = 3.0  # the last words may take this long; a stuck terminal must not hold the end up
 WAITING_LINES = 1000  # lines kept for a terminal that does not take them
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """A line above the live region."""
+
+    text: str
+    at: str = ""  # when, for an event
+    style: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +74,7 @@ class Screen:
         self.broken: str | None = None  # why nothing is shown any more
         self._log = log
         self._clock = clock
-        self._lines: deque[str] = deque(maxlen=WAITING_LINES)
+        self._lines: deque[Line] = deque(maxlen=WAITING_LINES)
         self._standing: Standing | None = None
         self._standing_at = 0.0
         self._phase: Phase | None = None
@@ -83,7 +93,8 @@ class Screen:
             self._phase = self._glimpse = None
             self._idea = {}
         if not (self.live and name == "phase.started"):  # the live region shows the phase itself
-            self._put(f"{time.strftime('%H:%M:%S')} {sentence_of(name, facts)}")
+            kept = name == "experiment.finished" and facts.get("ending") == "keep"
+            self._put(sentence_of(name, facts), time.strftime("%H:%M:%S"), STYLES["keep"] * kept)
 
     def phase(
         self,
@@ -183,9 +194,9 @@ class Screen:
                 self.console.file.close()
         self._log.__exit__(kind, error, trace)
 
-    def _put(self, line: str) -> None:
+    def _put(self, text: str, at: str = "", style: str = "") -> None:
         if self.broken is None:
-            self._lines.append(line)
+            self._lines.append(Line(text=text, at=at, style=style))
 
     # ---- below, the drawing thread ----
 
@@ -226,22 +237,27 @@ class Screen:
                 beat = self._clock() + HEARTBEAT_S
             elif self._clock() >= beat:
                 beat += HEARTBEAT_S
-                self._lines.extend(self._heartbeat())
+                self._lines.extend(Line(text=text) for text in self._heartbeat())
             self._flush()
         self._flush()
 
     def _flush(self) -> None:
         while self._lines:
-            self.console.print(
-                Text(self._lines.popleft()), soft_wrap=not self.live, highlight=False
-            )
+            line = self._lines.popleft()
+            if self.live and line.at:  # a long one goes on under its words, not under the time
+                words = Table.grid(padding=(0, 1))
+                words.add_row(Text(line.at, "dim", no_wrap=True), Text(line.text, line.style))
+                self.console.print(words, highlight=False)
+            else:
+                text = f"{line.at} {line.text}" if line.at else line.text
+                self.console.print(Text(text), soft_wrap=not self.live, highlight=False)
 
     def _picture(self) -> RenderableType:
         self._tell_time()
         standing = self._counted_down()
         if standing is None and self._phase is None:
             return Text("")
-        return draw(standing, self._phase, rows=self.console.height - 1)
+        return draw(standing, self._phase, rows=self.console.height - 1, columns=self.console.width)
 
     def _counted_down(self) -> Standing | None:
         standing = self._standing

@@ -33,6 +33,7 @@ from tests.unit.nights import make_record
 from tests.unit.test_screen import ESCAPE, environment
 
 PATIENCE_S = 20.0
+PROBE = "somebody.looks"
 WATCH = [sys.executable, "-m", "lab", "watch"]
 
 
@@ -97,6 +98,15 @@ class Watching:
                 self.seen += chunk.decode("utf-8", "replace")
         return self.seen
 
+    def attached(self, night: Played) -> bool:
+        """Whether it has told an event by now: what happened before it looked is not told."""
+        night.screen.event(PROBE)
+        time.sleep(0.3)
+        if select.select([self.master], [], [], 0)[0]:
+            self.seen += os.read(self.master, 65536).decode()
+        assert self.process.poll() is None
+        return PROBE in self.seen
+
     def end(self) -> tuple[int, str]:
         """The exit code, and everything that was shown."""
         self.read(lambda _: False)
@@ -139,7 +149,8 @@ def test_a_pipe_gets_one_plain_line_an_event(tmp_path: Path) -> None:
     with locked(night.folder), night.screen, night.bulletin:
         night.begin()
         watching = Watching(tmp_path)
-        time.sleep(2.0)  # until it looks: what happened before that is not told
+        while not watching.attached(night):
+            pass
         night.screen.phase("evaluation", cap_s=30)
         night.finish()
         watching.read(lambda seen: "#5 discarded" in seen)
@@ -147,7 +158,8 @@ def test_a_pipe_gets_one_plain_line_an_event(tmp_path: Path) -> None:
     code, seen = watching.end()
     assert code == 0
     assert "\x1b" not in seen
-    told = [re.sub(r"^\d\d:\d\d:\d\d ", "", line) for line in seen.splitlines()]
+    lines = [line for line in seen.splitlines() if PROBE not in line]
+    told = [re.sub(r"^\d\d:\d\d:\d\d ", "", line) for line in lines]
     assert told == [
         "#5 evaluation, at most 30 s",
         "#5 discarded, val_bpb 1.8400: A wider MLP",
@@ -184,7 +196,8 @@ def test_a_resized_terminal_goes_on(night: Played, tmp_path: Path) -> None:
 def test_a_closed_pipe_ends_the_watching_quietly(night: Played, tmp_path: Path) -> None:
     """`lab watch | head -1`."""
     watching = Watching(tmp_path)
-    time.sleep(2.0)
+    while not watching.attached(night):
+        pass
     os.close(watching.master)
     night.screen.event("experiment.proposed", experiment=6, title="more")
     _, errors = watching.process.communicate(timeout=PATIENCE_S)
