@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -17,7 +19,10 @@ from lab.history import _remember
 from lab.mcp.desk import Desk as OutsideDesk
 from lab.mcp.shapes import ReadFile
 from lab.notes import MOST_CHARS, MOST_PINNED_CHARS, PINNED_FILE, pin_note, read_pinned
+from lab.settings import CHECKOUT
+from tests.unit.handed_in import make_campaign
 from tests.unit.recorded_model import brief_of, call
+from tests.unit.test_screen import environment
 
 FENCE = Fence("feedfacefeedface")
 
@@ -152,3 +157,28 @@ def test_an_assistant_over_mcp_reads_them_with_program_md(tmp_path: Path) -> Non
     pin_note(tmp_path, "leave the tokenizer alone")
     told = desk.read_file(ReadFile(file="program.md"))
     assert "Lower val_bpb." in told and "- leave the tokenizer alone" in told
+
+
+def test_a_note_is_pinned_by_a_command(tmp_path: Path) -> None:
+    """And what is none is refused in words, with an exit code and no traceback."""
+    folder = make_campaign(tmp_path)
+
+    def note(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "lab", "note", *words],
+            cwd=CHECKOUT,
+            env=environment(NIGHTLAB_RUNS=str(tmp_path)),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    done = note("leave the tokenizer alone", "--tag", "nov23")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "pinned in nov23" in done.stdout
+    assert read_pinned(folder) == ("leave the tokenizer alone",)
+    refused = note("  ")
+    assert refused.returncode == BadInput.exit_code
+    assert refused.stderr.startswith("lab: the note is empty.")
+    nowhere = note("a note", "--tag", "nov24")
+    assert "there is no campaign nov24" in nowhere.stderr and "Traceback" not in nowhere.stderr
