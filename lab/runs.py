@@ -56,7 +56,7 @@ def find_campaign(runs: Path, tag: str | None) -> Path:
         return runs / tag
     found = sorted(
         (path.parent for path in runs.glob(f"*/{FACTS_FILE}")),
-        key=lambda folder: max(f.stat().st_mtime for f in folder.iterdir()),
+        key=_written_at,
     )
     if tag is None and found:
         return found[-1]
@@ -66,6 +66,15 @@ def find_campaign(runs: Path, tag: str | None) -> Path:
         why=f"campaigns in {runs}: {names}.",
         do="name one of them with TAG=, or start one with `make overnight`.",
     )
+
+
+def _written_at(folder: Path) -> float:
+    """When anything in a campaign was last written; what a night takes away meanwhile counts for nothing."""
+    latest = 0.0
+    for path in folder.iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            latest = max(latest, path.stat().st_mtime)
+    return latest
 
 
 @contextlib.contextmanager

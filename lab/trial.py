@@ -8,11 +8,12 @@ Never   decides whether to keep
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -125,49 +126,33 @@ def run_trial(
         StopNow: the watch said so; no container is left.
     """
     began = time.monotonic()
+    rooms = folder / "meet", _window(bench, number)
     # A killed controller leaves its sockets behind, and a judge that finds one cannot make its own.
     shutil.rmtree(folder / "meet", ignore_errors=True)
-    training = found = None
-    status, reason = Status.MEASURED, ""
+    course = _Course()
     before = take_fingerprint(bench.subject)
     with Lookout(bench.gpu_uuid, ours=bench.engine.made) as lookout:
         sampler = Sampler(bench.gpu_uuid, foreign=lambda: lookout.count)
-        try:
+        with _ending(course, rooms):
             _refuse_another_class(bench, before)
             guarded = lookout.over(watch)
-            training = trained = sealed or _train(bench, folder, number, seed, guarded, sampler)
-            if why := _throttled(bench, sampler, trained):
+            training = sealed or _train(bench, folder, number, seed, guarded, sampler)
+            course.training = training
+            if why := _throttled(bench, sampler, training):
                 raise ExperimentFailed(Status.CONDITIONS, why)
             found = _evaluate(
-                bench, folder, number, guarded, trained, lambda score: doubt(score, trained)
+                bench, folder, number, guarded, training, lambda score: doubt(score, training)
             )
+            course.found = found
             if found.audit is not None and not found.audit.passed:
-                status, reason = Status.INVALID, explain(found.audit)
+                course.end(Status.INVALID, explain(found.audit))
             lookout.check()
-        except ExperimentFailed as failure:
-            status, reason = failure.status, failure.reason
-        except EngineError as error:
-            status, reason = Status.LOST, f"{error.what} {error.why}"
-        except OSError as error:
-            status, reason = Status.LOST, f"the host failed: {error.strerror or error}"
-        finally:
-            shutil.rmtree(folder / "meet", ignore_errors=True)
-            shutil.rmtree(_window(bench, number), ignore_errors=True)
-    # A card that was held down explains that nothing was saved in time, and no other failure.
-    if status is Status.TIMED_OUT and (why := _throttled(bench, sampler, training)):
-        status, reason = Status.CONDITIONS, f"{reason}, but {why}"
-    # A neighbour explains whatever else there is: too little memory, too few steps, a score that is too high.
-    if lookout.seen and status is not Status.LOST:
-        status, reason = Status.CONTENDED, describe(lookout.seen)
-    if bench.gpu_uuid is not None:  # the engine's errors name the card
-        reason = reason.replace(bench.gpu_uuid, "the GPU")
+    _blame(course, bench, sampler, lookout)
     after = take_fingerprint(bench.subject)
     if changed := describe_differences(before.comparable, after.comparable):
-        status, reason = Status.LOST, f"the hardware changed while it ran: {'; '.join(changed)}"
-    total_s = time.monotonic() - began
-    return Trial(
-        status=status,
-        reason=reason,
+        course.end(Status.LOST, f"the hardware changed while it ran: {'; '.join(changed)}")
+    return _trial_of(
+        course,
         seed=seed,
         class_id=bench.class_id,
         conditions=Conditions(
@@ -176,14 +161,80 @@ def run_trial(
             missing=before.missing | after.missing,
         ),
         unwatched=lookout.blind,
+        total_s=time.monotonic() - began,
+        telemetry=_keep_telemetry(folder, sampler, course.training),
+    )
+
+
+@dataclass(slots=True)
+class _Course:
+    """How far a run came: what it left, and how it ended."""
+
+    status: Status = Status.MEASURED
+    reason: str = ""
+    training: Training | None = None
+    found: Evaluation | None = None
+
+    def end(self, status: Status, reason: str) -> None:
+        self.status, self.reason = status, reason
+
+
+@contextlib.contextmanager
+def _ending(course: _Course, rooms: Sequence[Path]) -> Iterator[None]:
+    """Run the block; what it raises becomes the course's end, and the rooms where it met are gone."""
+    try:
+        yield
+    except ExperimentFailed as failure:
+        course.end(failure.status, failure.reason)
+    except EngineError as error:
+        course.end(Status.LOST, f"{error.what} {error.why}")
+    except OSError as error:
+        course.end(Status.LOST, f"the host failed: {error.strerror or error}")
+    finally:
+        for room in rooms:
+            shutil.rmtree(room, ignore_errors=True)
+
+
+def _blame(course: _Course, bench: Bench, sampler: Sampler, lookout: Lookout) -> None:
+    """Put what the card and its other users did before what seemed to have happened."""
+    # A card that was held down explains that nothing was saved in time, and no other failure.
+    if course.status is Status.TIMED_OUT and (why := _throttled(bench, sampler, course.training)):
+        course.end(Status.CONDITIONS, f"{course.reason}, but {why}")
+    # A neighbour explains whatever else there is: too little memory, too few steps, a score that is too high.
+    if lookout.seen and course.status is not Status.LOST:
+        course.end(Status.CONTENDED, describe(lookout.seen))
+    if bench.gpu_uuid is not None:  # the engine's errors name the card
+        course.reason = course.reason.replace(bench.gpu_uuid, "the GPU")
+
+
+def _trial_of(
+    course: _Course,
+    *,
+    seed: int,
+    class_id: str,
+    conditions: Conditions,
+    unwatched: str | None,
+    total_s: float,
+    telemetry: TelemetrySummary | None,
+) -> Trial:
+    """A Trial of what was run; only what was measured has scores."""
+    found = course.found
+    scored = found if course.status is Status.MEASURED else None
+    return Trial(
+        status=course.status,
+        reason=course.reason,
+        seed=seed,
+        class_id=class_id,
+        conditions=conditions,
+        unwatched=unwatched,
         total_s=total_s,
-        training=training,
-        val=found.val if found and status is Status.MEASURED else None,
-        holdout=found.holdout if found and status is Status.MEASURED else None,
+        training=course.training,
+        val=scored.val if scored else None,
+        holdout=scored.holdout if scored else None,
         audit=found.audit if found else None,
         evaluation_s=found.evaluation_s if found else None,
         audit_s=found.audit_s if found else None,
-        telemetry=_keep_telemetry(folder, sampler, training),
+        telemetry=telemetry,
     )
 
 

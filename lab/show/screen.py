@@ -19,24 +19,46 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
 from rich.console import Console, RenderableType
 from rich.live import Live
+from rich.table import Table
 from rich.text import Text
 
+from lab.glimpse import Glimpse
 from lab.redaction import without_secrets
 from lab.show.events import EventLog, sentence_of
 from lab.show.results import one_line
-from lab.show.view import Phase, Standing, compact, draw, rate
+from lab.show.view import STYLES, Phase, Standing, compact, draw, rate
 
 REFRESH_S = 0.5  # two a second look alive; each costs some milliseconds of the cores that train
 HEARTBEAT_S = 60.0  # without a terminal, how often a long phase says that it is alive
 CLOSING_S = 3.0  # the last words may take this long; a stuck terminal must not hold the end up
 WAITING_LINES = 1000  # lines kept for a terminal that does not take them
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """A line above the live region."""
+
+    text: str
+    at: str = ""  # when, for an event
+    style: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """What a Screen shows at this moment."""
+
+    phase: Phase | None  # None between two experiments
+    standing: Standing | None
+    idea: Mapping[str, object]  # the facts of `experiment.proposed` of the phase's experiment
+    glimpse: Glimpse | None  # of the last train container of that experiment
 
 
 class Screen:
@@ -52,21 +74,27 @@ class Screen:
         self.broken: str | None = None  # why nothing is shown any more
         self._log = log
         self._clock = clock
-        self._lines: deque[str] = deque(maxlen=WAITING_LINES)
+        self._lines: deque[Line] = deque(maxlen=WAITING_LINES)
         self._standing: Standing | None = None
         self._standing_at = 0.0
         self._phase: Phase | None = None
         self._phase_at = 0.0
+        self._idea: Mapping[str, object] = {}
+        self._glimpse: Glimpse | None = None
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._draw_on, name="screen", daemon=True)
 
-    def event(self, name: str, **facts: object) -> None:
+    def event(self, name: str, /, **facts: object) -> None:
         """Something happened: one line in events.jsonl, and a sentence for the person."""
         self._log.write(name, facts)
+        if name == "experiment.proposed":
+            self._idea, self._glimpse = facts, None
         if name == "experiment.finished":
-            self._phase = None
+            self._phase = self._glimpse = None
+            self._idea = {}
         if not (self.live and name == "phase.started"):  # the live region shows the phase itself
-            self._put(f"{time.strftime('%H:%M:%S')} {sentence_of(name, facts)}")
+            kept = name == "experiment.finished" and facts.get("ending") == "keep"
+            self._put(sentence_of(name, facts), time.strftime("%H:%M:%S"), STYLES["keep"] * kept)
 
     def phase(
         self,
@@ -88,6 +116,11 @@ class Screen:
         self._phase = Phase(name=name, cap_s=cap_s, experiment=experiment, title=title or "")
         self.event("phase.started", phase=name, experiment=experiment, cap_s=cap_s, title=title)
 
+    def follow(self, phase: Phase | None) -> None:
+        """The phase of a night that somebody else runs, as it was a moment ago; None between two experiments."""
+        self._phase_at = self._clock() - (phase.elapsed_s if phase else 0.0)
+        self._phase = phase
+
     def advance(
         self,
         *,
@@ -105,6 +138,22 @@ class Screen:
             phase.loss = loss
         if tokens_per_s is not None:
             phase.tokens_per_s = tokens_per_s
+
+    def running(self, glimpse: Glimpse) -> None:
+        """A train container runs, and may be looked at."""
+        self._glimpse = glimpse
+
+    def moment(self) -> Moment:
+        """What is on the screen now, for somebody who shows it elsewhere; from any thread."""
+        self._tell_time()
+        phase, standing, idea = self._phase, self._counted_down(), self._idea
+        return Moment(
+            phase=dataclasses.replace(phase) if phase else None,
+            standing=standing,
+            # The agent may propose while nothing runs: then the last idea is not what the phase is about.
+            idea=idea if phase and phase.experiment == idea.get("experiment") else {},
+            glimpse=self._glimpse,
+        )
 
     def standing(self, standing: Standing) -> None:
         """Where the campaign stands now; the time left counts down from here by itself."""
@@ -145,9 +194,9 @@ class Screen:
                 self.console.file.close()
         self._log.__exit__(kind, error, trace)
 
-    def _put(self, line: str) -> None:
+    def _put(self, text: str, at: str = "", style: str = "") -> None:
         if self.broken is None:
-            self._lines.append(line)
+            self._lines.append(Line(text=text, at=at, style=style))
 
     # ---- below, the drawing thread ----
 
@@ -188,25 +237,34 @@ class Screen:
                 beat = self._clock() + HEARTBEAT_S
             elif self._clock() >= beat:
                 beat += HEARTBEAT_S
-                self._lines.extend(self._heartbeat())
+                self._lines.extend(Line(text=text) for text in self._heartbeat())
             self._flush()
         self._flush()
 
     def _flush(self) -> None:
         while self._lines:
-            self.console.print(
-                Text(self._lines.popleft()), soft_wrap=not self.live, highlight=False
-            )
+            line = self._lines.popleft()
+            if self.live and line.at:  # a long one goes on under its words, not under the time
+                words = Table.grid(padding=(0, 1))
+                words.add_row(Text(line.at, "dim", no_wrap=True), Text(line.text, line.style))
+                self.console.print(words, highlight=False)
+            else:
+                text = f"{line.at} {line.text}" if line.at else line.text
+                self.console.print(Text(text), soft_wrap=not self.live, highlight=False)
 
     def _picture(self) -> RenderableType:
         self._tell_time()
+        standing = self._counted_down()
+        if standing is None and self._phase is None:
+            return Text("")
+        return draw(standing, self._phase, rows=self.console.height - 1, columns=self.console.width)
+
+    def _counted_down(self) -> Standing | None:
         standing = self._standing
         if standing and standing.seconds_left is not None:
             left = standing.seconds_left - (self._clock() - self._standing_at)
-            standing = dataclasses.replace(standing, seconds_left=left)
-        if standing is None and self._phase is None:
-            return Text("")
-        return draw(standing, self._phase, rows=self.console.height - 1)
+            standing = dataclasses.replace(standing, seconds_left=max(0.0, left))
+        return standing
 
     def _tell_time(self) -> None:
         phase = self._phase

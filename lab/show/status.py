@@ -207,8 +207,11 @@ def _next_step(
     folder: Path, campaign: dict[str, Any], counted: Tally, *, running: bool
 ) -> RenderableType:
     tag = one_line(str(campaign.get("tag") or folder.name), 60)
+    stop = folder / "STOP"
     if running:
-        words = f"It ends after the current experiment on Ctrl-C, or on `touch {folder / 'STOP'}`."
+        words = f"It ends after the current experiment on Ctrl-C, or on `touch {stop}`; `lab watch` attaches."
+    elif stop.exists():
+        words = f"`rm {stop}`, and `make overnight TAG={tag}` goes on."
     elif counted.baseline_bpb is None:
         words = f"The baseline is not measured yet: `make overnight TAG={tag}` goes on."
     else:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.console import Group, RenderableType
+from rich.constrain import Constrain
 from rich.progress_bar import ProgressBar
 from rich.rule import Rule
 from rich.table import Table
@@ -34,7 +35,10 @@ STYLES = {
     "throttled": "magenta",
 }
 FAILED_STYLE = "red"
-LAST_RESULTS = 8
+LAST_RESULTS = 20  # a tall terminal shows them all
+FEW_RESULTS = 8  # any terminal shows so many where they fit; the rest of it is for what happened
+NARROW = 76  # columns under which the title needs the room of a column
+WIDEST = 132  # beyond, the eye loses the line between its two ends
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +71,7 @@ class Standing:
     cost_usd: float | None = None
     agent_tokens: int | None = None
     seconds_left: float | None = None  # None when the night has no time limit
-    results: tuple[Result, ...] = ()  # oldest first; the last LAST_RESULTS are shown
+    results: tuple[Result, ...] = ()  # oldest first, at most LAST_RESULTS
 
 
 @dataclass(slots=True)
@@ -125,9 +129,14 @@ def standing_of(
     )
 
 
-def draw(standing: Standing | None, phase: Phase | None, *, rows: int) -> RenderableType:
-    """The whole live region, in at most `rows` lines where that is possible."""
-    parts: list[RenderableType] = [Rule(_count(standing), style="dim", align="right")]
+def draw(
+    standing: Standing | None, phase: Phase | None, *, rows: int, columns: int = WIDEST
+) -> RenderableType:
+    """The whole live region, in at most `rows` lines where that is possible.
+
+    A taller terminal shows more results, but leaves two thirds of itself to the lines above.
+    """
+    parts: list[RenderableType] = [Rule(Text(_count(standing)), style="dim", align="right")]
     if standing:
         parts.append(_header(standing))
     if phase:
@@ -136,8 +145,9 @@ def draw(standing: Standing | None, phase: Phase | None, *, rows: int) -> Render
         parts.append(_score_line(standing))
         room = rows - len(parts) - 1  # every part so far is one line, and the table has a head
         if room > 0 and standing.results:
-            parts.append(results_table(standing.results[-min(LAST_RESULTS, room) :]))
-    return Group(*parts)
+            shown = standing.results[-min(room, max(FEW_RESULTS, rows // 3)) :]
+            parts.append(results_table(shown, audited=columns >= NARROW))
+    return Constrain(Group(*parts), WIDEST)
 
 
 def _header(standing: Standing) -> RenderableType:
@@ -173,9 +183,11 @@ def _bar_line(phase: Phase) -> RenderableType:
         facts += f" | loss {compact(phase.loss, 3)}"
     if phase.tokens_per_s is not None:
         facts += f" | {rate(phase.tokens_per_s)} tokens/s"
+    if fraction is None:  # nobody knows how long it takes, and an empty bar would look like a start
+        return Text(facts, "dim", no_wrap=True)
     bar = ProgressBar(
         total=1.0,
-        completed=min(max(fraction or 0.0, 0.0), 1.0),
+        completed=min(max(fraction, 0.0), 1.0),
         width=None,
         complete_style="cyan",
         finished_style="cyan",
@@ -218,15 +230,18 @@ def cost_in_words(usd: float | None, tokens: int | None) -> str:
     return ", ".join([*words, *([] if tokens is None else [f"{rate(tokens)} tokens"])])
 
 
-def results_table(results: Sequence[Result], seconds: Sequence[float | None] = ()) -> Table:
+def results_table(
+    results: Sequence[Result], seconds: Sequence[float | None] = (), *, audited: bool = True
+) -> Table:
     """Experiments as a table; a kept one is told by its word, not by its colour alone.
 
-    `seconds` of training, one for each result, add a column.
+    `seconds` of training, one for each result, add a column; without `audited` there is one less.
     """
     table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim", expand=True)
     table.add_column("#", justify="right", no_wrap=True, min_width=3)
     table.add_column("outcome", no_wrap=True)
-    table.add_column("audited", no_wrap=True)
+    if audited:
+        table.add_column("audited", no_wrap=True)
     table.add_column("val_bpb", justify="right", no_wrap=True)
     table.add_column("gain", justify="right", no_wrap=True)
     if seconds:
@@ -237,7 +252,7 @@ def results_table(results: Sequence[Result], seconds: Sequence[float | None] = (
         cells = [
             Text(str(result.number)),
             Text(ending_in_words(result.ending), style),
-            Text("yes" if result.audited else "no", "" if result.audited else "dim"),
+            *([_yes_or_no(result.audited)] if audited else []),
             Text("" if result.val_bpb is None else f"{result.val_bpb:.4f}"),
             Text("" if result.gain_bpb is None else f"{result.gain_bpb:+.4f}"),
         ]
@@ -247,6 +262,10 @@ def results_table(results: Sequence[Result], seconds: Sequence[float | None] = (
         title = Text(one_line(result.title, 200), "dim" if result.ending == "discard" else "")
         table.add_row(*cells, title)
     return table
+
+
+def _yes_or_no(value: bool) -> Text:
+    return Text("yes") if value else Text("no", "dim")
 
 
 def _two_ends(left: Text, right: Text) -> Table:

@@ -32,7 +32,9 @@ from lab.show.events import EventLog, sentence_of
 from lab.show.results import tally
 from lab.show.screen import open_screen
 from lab.show.view import (
+    FEW_RESULTS,
     LAST_RESULTS,
+    WIDEST,
     Phase,
     Standing,
     draw,
@@ -200,11 +202,62 @@ def test_the_picture_fits_and_tells_keeps_without_colour(width: int) -> None:
     console.print(draw(standing, phase, rows=40))
     lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
     assert max(cell_len(line) for line in lines) <= width
-    last = [result_of(record) for record in make_night(60)[-LAST_RESULTS:]]
+    last = [result_of(record) for record in make_night(60)[-(40 // 3) :]]
     assert sum(" kept " in line for line in lines) == sum(r.ending == "keep" for r in last)
     assert any("loss nan" in line for line in lines)
     for result in last:
         assert any(line.split()[0] == str(result.number) for line in lines if line.split())
+
+
+def picture(phase: Phase | None = None, *, rows: int, columns: int) -> list[str]:
+    """The lines of a night of sixty on such a terminal."""
+    standing = standing_of(make_night(60), tag="nov23", profile="cpu", hardware="Xeon")
+    console = Console(file=io.StringIO(), width=columns, color_system=None)
+    console.print(draw(standing, phase, rows=rows, columns=columns))
+    return console.file.getvalue().splitlines()  # type: ignore[attr-defined, no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("rows", "shown"), [(8, 4), (19, FEW_RESULTS), (23, FEW_RESULTS), (39, 13), (200, LAST_RESULTS)]
+)
+def test_a_taller_terminal_shows_more_results(rows: int, shown: int) -> None:
+    """And leaves room for what happened, which scrolls above."""
+    lines = picture(rows=rows, columns=100)
+    numbers = [int(line.split()[0]) for line in lines if line.split()[0].isdigit()]
+    assert numbers == list(range(61 - shown, 61))
+
+
+def test_a_narrow_terminal_gives_a_column_to_the_titles_and_a_wide_one_keeps_together() -> None:
+    """A title of thirteen letters says nothing; a line of two hundred has two ends that nobody connects."""
+    narrow, wide = (picture(rows=30, columns=columns) for columns in (60, 250))
+    assert not any("audited" in line for line in narrow)
+    assert any("audited" in line for line in wide)
+    assert max(cell_len(line.rstrip()) for line in wide) <= WIDEST
+
+
+def test_a_phase_without_an_end_has_no_bar() -> None:
+    """A model may think for minutes; an empty bar looks like something that hangs."""
+    thinking = picture(Phase(name="proposing", experiment=61, elapsed_s=42.0), rows=30, columns=80)
+    assert any(line.strip() == "42 s" for line in thinking)
+    assert not any("━" in line for line in thinking)
+    timed = picture(Phase(name="training", cap_s=60.0, elapsed_s=42.0), rows=30, columns=80)
+    assert any("━" in line and "42 of 60 s" in line for line in timed)
+
+
+def test_a_long_line_goes_on_under_its_words_and_a_keep_is_told_by_colour_too(
+    tmp_path: Path,
+) -> None:
+    """Who scrolls back in the morning looks for two things: the times, and what was kept."""
+    console = Console(file=io.StringIO(), width=60, force_terminal=True, color_system="standard")
+    with open_screen(tmp_path / "events.jsonl", console=console) as screen:
+        for ending in ("keep", "discard"):
+            screen.event("experiment.finished", experiment=1, ending=ending, title="t" * 58)
+        time.sleep(0.8)
+    seen = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "\x1b[1;32m#1 kept" in seen
+    assert "\x1b[1;32m#1 discarded" not in seen and "#1 discarded" in seen
+    lines = [line for line in ESCAPE.sub("", seen).splitlines() if "ttt" in line]
+    assert len(lines) >= 2 and all(line.startswith(" " * 9 + "t") for line in lines), lines
 
 
 @given(rows=st.integers(1, 30))
