@@ -11,13 +11,15 @@ SETTINGS := TAG HOURS EXPERIMENTS AGENT SCRIPT PROFILE SEED NOISE_RUNS BPB_PER_L
 $(foreach name,$(SETTINGS),$(if $(filter command,$(firstword $(origin $(name)))),\
     $(eval export NIGHTLAB_$(name) := $($(name)))))
 
-.PHONY: help overnight smoke status audit noise bundle verify replay compare doctor image data test attacks bench
+.PHONY: help overnight smoke status show diff log import audit noise bundle verify replay compare doctor image data test attacks bench
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make overnight   research by itself (HOURS=8 TAG=name EXPERIMENTS=n AGENT=offline PROFILE=cpu)"
 	@echo "make smoke       the whole loop on a tiny budget, a few minutes"
 	@echo "make status      show a campaign (TAG=name; the latest if not given)"
+	@echo "make show        show an experiment (TAG=name N=7; the best if not given); make diff, make log likewise"
+	@echo "make import      look at somebody's results.tsv beside your own (FILE=results.tsv TAG=name)"
 	@echo "make audit       audit the best experiment blindly (TAG=name N=7 audits another)"
 	@echo "make noise       measure how much seeds alone move the score here (FILE=train.py RUNS=5)"
 	@echo "make replay      run the claim of another lab's bundle here (BUNDLE=file EXPERIMENT=7 RUNS=3)"
@@ -33,6 +35,12 @@ help:
 
 overnight smoke status doctor data test attacks bench: .venv/ready
 	@$(LAB) $@
+
+show diff log: .venv/ready
+	@$(LAB) $@ $(N)
+
+import: .venv/ready
+	@$(LAB) import $(FILE)
 
 audit: .venv/ready
 	@$(LAB) audit $(N)

@@ -22,7 +22,7 @@ from lab.show.results import GIB, one_line
 from lab.story.diffs import diff_lines
 from lab.story.facts import changed_conditions, name_of_reading, notes_of
 from lab.story.shapes import LOG_CHARS, Detail, DiffLine, Fact, Point, Row
-from lab.training import clean
+from lab.story.texts import visible
 
 MOST_POINTS = 120
 MOST_CURVE_ROWS = 100_000
@@ -39,8 +39,8 @@ def detail_of(folder: Path, records: Sequence[Record], number: int) -> Detail:
     parent = _parent(records, record)
     return Detail(
         number=number,
-        hypothesis=clean(record.hypothesis)[:MOST_TEXT_CHARS],
-        reason=clean(record.trial.reason)[:MOST_TEXT_CHARS],
+        hypothesis=visible(record.hypothesis)[:MOST_TEXT_CHARS],
+        reason=visible(record.trial.reason)[:MOST_TEXT_CHARS],
         verdict=one_line(record.verdict.sentence),
         notes=notes_of(record),
         diff=diff,
@@ -151,7 +151,7 @@ def _log_tail(path: Path) -> str:
             content = file.read(BYTES_PER_CHAR * LOG_CHARS)
     except OSError:
         return ""
-    return clean(content.decode("utf-8", "replace"))[-LOG_CHARS:]
+    return visible(content.decode("utf-8", "replace"))[-LOG_CHARS:]
 
 
 # ---- in words ----

@@ -102,7 +102,7 @@ def reading(name: str, value: object) -> Fact:
 
 def name_of_reading(name: str) -> str:
     bare = name
-    for ending in UNITS:
+    for ending in (*UNITS, "_j", "_s"):
         bare = bare.removesuffix(ending)
     words = one_line(WORDS.get(name, bare.replace("_", " ")), 60)
     return words[:1].upper() + words[1:]

@@ -118,15 +118,24 @@ class Tale:
         Raises:
             BadInput: there is none.
         """
+        row = self.row(number)
+        if self.imported is not None:
+            return detail_of_imported(row)
+        return detail_of(self.folder, self.records, number)
+
+    def row(self, number: int) -> Row:
+        """Experiment `number` as a line.
+
+        Raises:
+            BadInput: there is none.
+        """
         if not 1 <= number <= len(self._rows):
             raise BadInput(
                 f"there is no experiment {number} in {self.tag}.",
                 why=f"it has {len(self._rows)}.",
                 do=f"name one of 1 to {len(self._rows)}." if self._rows else "wait for the first.",
             )
-        if self.imported is not None:
-            return detail_of_imported(self._rows[number - 1])
-        return detail_of(self.folder, self.records, number)
+        return self._rows[number - 1]
 
     def brief(self) -> Brief:
         """The campaign as a line of a list."""
@@ -186,7 +195,7 @@ class Tale:
             standing=standing,
             rows=tuple(self._rows),
             contributions=contributions_of(self.records, self._rows),
-            lineage=branches_of(self.records),
+            lineage=branches_of(self.records, self._rows),
             budget=budget_of(self.records),
             facts=facts_of(campaign, len(self.records), tip_sha256=self._tip_sha256),
             hardware_class=class_of(campaign),
