@@ -18,11 +18,13 @@ from lab.ledger import AUDIT, CONFIRM
 from lab.show.view import FAILED_STYLE, STYLES, Result, duration, results_table
 from lab.story.shapes import Detail, DiffLine, Fact, Point, Row, Story
 
-LABEL_COLUMNS = 12
+LABEL_COLUMNS = 17
 CURVE_COLUMNS = 40
 BARS = "▁▂▃▄▅▆▇█"
-LINE_STYLES = {"+": "on #0d2b14", "-": "on #3a1114", " ": "", "@": "cyan"}
-MARK_STYLES = {"+": "bold green", "-": "bold red", " ": "dim", "@": "cyan"}
+# No background: a terminal may be light or dark. What was not changed is dim, and the marks tell the rest apart.
+LINE_STYLES = {"+": "", "-": "", " ": "dim", "@": "cyan"}
+MARK_STYLES = {"+": "bold black on green", "-": "bold white on red", " ": ""}
+START_SHARE = 0.05  # of a curve: its first fall would flatten all that follows
 TOKEN_STYLES = {
     "keyword": "magenta",
     "name": "blue",
@@ -39,7 +41,7 @@ def draw_experiment(story: Story, row: Row, detail: Detail) -> RenderableType:
     sections = (
         ("", _outcome(row, detail)),
         ("Why", _why(row, detail)),
-        ("Training", _training(row, detail)),
+        ("Loss, as train.py told it", _training(detail)),
         ("Audit", _of_facts(detail.audit)),
         ("Telemetry", _of_facts(detail.telemetry)),
         ("Changed while it ran", _of_facts(detail.conditions)),
@@ -117,7 +119,7 @@ def _outcome(row: Row, detail: Detail) -> Iterator[tuple[str, str]]:
     if row.holdout_bpb is not None:
         yield "holdout", f"{row.holdout_bpb:.4f}"
     if row.best_bpb is not None:
-        yield "best after", f"{row.best_bpb:.4f}"
+        yield "best then", f"{row.best_bpb:.4f}"
     took = [
         f"trained {duration(row.train_s)}" if row.train_s is not None else "",
         f"{duration(row.total_s)} in all" if row.total_s is not None else "",
@@ -137,29 +139,35 @@ def _why(row: Row, detail: Detail) -> Iterator[tuple[str, str]]:
         yield "agent", row.agent
 
 
-def _training(row: Row, detail: Detail) -> Iterator[tuple[str, str]]:
-    losses = [point.loss for point in (*detail.curve, *detail.parent_curve)]
-    known = [loss for loss in losses if loss is not None]
-    if not known:
+def _training(detail: Detail) -> Iterator[tuple[str, str]]:
+    own, parents = _losses(detail.curve), _losses(detail.parent_curve)
+    settled = [loss for losses in (own, parents) for loss in losses[_start(losses) :]]
+    if not settled:
         return
-    low, high = min(known), max(known)
-    yield "loss", _curve(detail.curve, low, high)
-    if detail.parent_curve:
-        yield f"its parent {detail.parent}", _curve(detail.parent_curve, low, high)
+    scale = min(settled), max(settled)
+    if own:
+        yield "this run", _curve(detail.curve, own, scale)
+    if parents:
+        yield f"its parent {detail.parent}", _curve(detail.parent_curve, parents, scale)
 
 
-def _curve(points: Sequence[Point], low: float, high: float) -> str:
+def _losses(points: Sequence[Point]) -> list[float]:
+    return [point.loss for point in points if point.loss is not None]
+
+
+def _start(losses: Sequence[float]) -> int:
+    return int(START_SHARE * len(losses))
+
+
+def _curve(points: Sequence[Point], losses: Sequence[float], scale: tuple[float, float]) -> str:
     """A curve in one line, on a scale that it shares with the other one."""
-    known = [point for point in points if point.loss is not None]
-    losses = [point.loss for point in known if point.loss is not None]
-    if not losses:
-        return "not told"
     columns = min(CURVE_COLUMNS, len(losses))
     picked = [losses[round(i * (len(losses) - 1) / max(columns - 1, 1))] for i in range(columns)]
+    low, high = scale
     span = high - low or 1.0
-    bars = "".join(BARS[round((loss - low) / span * (len(BARS) - 1))] for loss in picked)
-    last = known[-1]
-    return f"{bars} {losses[-1]:.4f} nats at step {last.step}"
+    heights = (min(max((loss - low) / span, 0.0), 1.0) for loss in picked)
+    bars = "".join(BARS[round(height * (len(BARS) - 1))] for height in heights)
+    return f"{bars} {losses[-1]:.4f} nats at step {points[-1].step}"
 
 
 def _of_facts(facts: Sequence[Fact]) -> Iterator[tuple[str, str]]:
@@ -169,7 +177,7 @@ def _of_facts(facts: Sequence[Fact]) -> Iterator[tuple[str, str]]:
 
 def _grid(lines: Sequence[tuple[str, str]]) -> Table:
     grid = Table.grid(padding=(0, 2), expand=True)
-    grid.add_column(min_width=LABEL_COLUMNS, max_width=2 * LABEL_COLUMNS, overflow="fold")
+    grid.add_column(min_width=LABEL_COLUMNS, max_width=LABEL_COLUMNS + 5, overflow="fold")
     grid.add_column(ratio=1, overflow="fold")
     for label, value in lines:
         grid.add_row(Text(label, "dim"), Text(value))

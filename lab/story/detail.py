@@ -60,7 +60,7 @@ def detail_of_imported(row: Row) -> Detail:
     return Detail(
         number=row.number,
         hypothesis="",
-        reason="" if row.val_bpb is not None else f"it {row.ending_words}, by the imported table",
+        reason="" if row.val_bpb is not None else f"{row.ending_words}, says the imported table",
         verdict="",
         notes=(),
         diff=(),
@@ -178,9 +178,9 @@ def _audit_in_words(audit: Audit) -> Iterator[tuple[str, str]]:
         f"{audit.mean_difference_nats:+.2g} nats, {audit.mean_tolerance_nats:.2g} are allowed",
     )
     yield (
-        "Rows in another order",
+        "Reordered rows",
         (
-            f"{audit.order_mismatches} tokens of {audit.order_rows} rows differ, "
+            f"{audit.order_mismatches} tokens of {audit.order_rows} rows differ in another order, "
             f"the worst by {audit.order_worst_nats:.2g} nats"
         ),
     )
@@ -190,7 +190,7 @@ def _audit_in_words(audit: Audit) -> Iterator[tuple[str, str]]:
     )
     yield (
         "Power",
-        f"{audit.power:.1%} chance to catch a cheat on 0.05 % of the tokens",
+        f"{100 * audit.power:.1f} % chance to catch a cheat on 0.05 % of the tokens",
     )
     if audit.calibrated:
         yield "Tolerance", "set by this very run, of the baseline"
@@ -230,7 +230,7 @@ def _telemetry_in_words(summary: TelemetrySummary) -> Iterator[tuple[str, str]]:
         ("Waited for a disk", summary.io_stalled_share),
     ):
         if share is not None:
-            yield name, f"{share:.1%} of the time"
+            yield name, f"{100 * share:.1f} % of the time"
     for reason, seconds in sorted(summary.limited_s.items()):
         yield f"Clock held by {one_line(reason.replace('_', ' '), 40)}", f"{seconds:.0f} s"
     for name, why in sorted(summary.missing.items()):

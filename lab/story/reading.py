@@ -233,14 +233,14 @@ class Tale:
 def list_briefs(runs: Path, tales: Mapping[str, Tale] | None = None) -> list[Brief]:
     """Every campaign and imported table, the newest first; one that cannot be read says why.
 
-    What did not change since the last call is not read again. `tales` are open already, by tag, and are
-    asked instead of their folders, so that a night that runs is never read as a whole.
+    What did not change since the last call is not read again. `tales` are open already, by tag, and say what they
+    knew at their last `refresh`, so that a night that runs is never read as a whole.
     """
     found = []
     for folder in _folders(runs):
         tale = (tales or {}).get(folder.name)
         if tale is not None:
-            found.append(_guarded(tale))
+            found.append(tale.brief())
             continue
         stamps = tuple(
             stamp_of(folder / name) for name in (FACTS_FILE, LEDGER_FILE, IMPORTED_FILE, TABLE_FILE)
@@ -278,14 +278,6 @@ def _read_brief(folder: Path, stamps: tuple[Stamp, ...], running: bool) -> Brief
         return Tale.open(folder).brief()
     except LabError as error:
         return Brief(tag=folder.name, problem=one_line(f"{error.what} {error.why}"))
-
-
-def _guarded(tale: Tale) -> Brief:
-    try:
-        tale.refresh()
-        return tale.brief()
-    except LabError as error:
-        return Brief(tag=tale.tag, problem=one_line(f"{error.what} {error.why}"))
 
 
 def _brief(tale: Tale) -> Brief:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from lab.runs import find_campaign, find_to_look
 from lab.show.results import tally, write_results
 from lab.story.reading import Tale
 from tests.unit.nights import make_night
+from tests.unit.stories import tell
 from tests.unit.test_campaign import FACTS
 
 HEADER = "commit\tval_bpb\tmemory_gb\tstatus\tdescription\n"
@@ -189,7 +191,7 @@ def test_an_imported_table_is_only_for_looking(tmp_path: Path) -> None:
     """No night may go on from it, and no command takes it for a campaign."""
     folder = brought(tmp_path, ORIGINAL).folder
     runs = folder.parent
-    assert find_to_look(runs, "theirs") == folder
+    assert find_to_look(runs, "theirs") == find_to_look(runs, None) == folder
     with pytest.raises(BadInput, match="was imported"):
         find_campaign(runs, "theirs")
     with pytest.raises(BadInput, match="no campaign yet"):
@@ -199,6 +201,9 @@ def test_an_imported_table_is_only_for_looking(tmp_path: Path) -> None:
         open_campaign(runs, replace(FACTS, tag="theirs"), seed_train_py="x = 1\n"),
     ):
         pass
+    tell(runs / "mine", make_night(3))
+    (folder / "results.tsv").touch()  # however late it was imported, one's own night comes first
+    assert find_to_look(runs, None).name == "mine"
     assert sorted(path.name for path in folder.iterdir()) == ["imported.json", "results.tsv"]
 
 
@@ -215,6 +220,10 @@ def test_the_command_imports_and_status_shows(
         shown = CliRunner().invoke(app, [*command, "--tag", "night"])
         assert shown.exit_code == 0, shown.output
         assert "increase LR to 0.04" in shown.output
+    told = json.loads(CliRunner().invoke(app, ["status", "--tag", "night", "--json"]).output)
+    assert told["imported"] is True
+    assert told["best_bpb"] == 0.9932
+    assert [each["val_bpb"] for each in told["experiments"]][3] is None
     for command in ("diff", "log"):
         refused = CliRunner().invoke(app, [command, "2", "--tag", "night"])
         assert isinstance(refused.exception, LabError)

@@ -26,7 +26,7 @@ from tests.unit.stories import lines_of, many, tell
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_story_that_grew_is_the_story_read_at_once(tmp_path: Path, seed: int) -> None:
     """A live page follows a night for hours; it must show what the report will show."""
-    night = make_night(60, seed=seed)
+    night = make_night(40, seed=seed)
     lines = lines_of(dataclasses.asdict(record) for record in night)
     grown = Tale.open(tell(tmp_path / "a" / "nov23", []))
     for count in range(len(lines) + 1):
@@ -163,6 +163,19 @@ def test_a_ledger_of_something_else_is_refused_in_words(tmp_path: Path, content:
         Tale.open(folder)
 
 
+def test_a_bad_line_does_not_take_back_what_was_read(tmp_path: Path) -> None:
+    """The page keeps what it has, and says at every look what is wrong."""
+    folder = tell(tmp_path / "nov23", make_night(5))
+    tale = Tale.open(folder)
+    story = tale.story()
+    with (folder / "ledger.jsonl").open("ab") as file:
+        file.write(b"{}\n")
+    for _ in range(2):
+        with pytest.raises(CampaignError, match="altered"):
+            tale.refresh()
+    assert tale.story() == story
+
+
 def test_records_out_of_order_are_refused(tmp_path: Path) -> None:
     """Everything is found by its number."""
     with pytest.raises(CampaignError, match="altered"):
@@ -209,6 +222,7 @@ def test_a_list_reads_only_what_changed(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.undo()
     tell(tmp_path / "one", make_seed(1.8, 1.81))
     tell(tmp_path / "two", [*make_seed(1.9, 1.91), make_record(3, status=Status.CRASHED)])
+    assert tales["two"].refresh()  # whoever opened it also follows it
     after = {brief.tag: brief for brief in list_briefs(tmp_path, tales)}
     assert after["one"].baseline_bpb == pytest.approx(1.805)
     assert after["two"].tried == 1
