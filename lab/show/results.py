@@ -87,8 +87,12 @@ def one_line(text: str, width: int | None = None) -> str:
     Terminal sequences, control and direction-changing characters go; every run of white space
     becomes one; what is no character becomes U+FFFD. With `width`, longer text ends in an ellipsis.
     """
-    text = _TERMINAL_SEQUENCE.sub("", text)
-    text = " ".join("".join(_harmless(character) for character in text).split())
+    if not (
+        text.isascii() and text.isprintable()
+    ):  # most text is, and thousands of titles are asked
+        text = _TERMINAL_SEQUENCE.sub("", text)
+        text = "".join(_harmless(character) for character in text)
+    text = " ".join(text.split())
     if width is not None and len(text) > width:
         text = text[: max(width - 1, 0)].rstrip() + "…"
     return text
@@ -349,17 +353,24 @@ def read_records(folder: Path) -> list[Record]:
     content = path.read_bytes() if path.exists() else b""
     records = []
     for number, line in enumerate(content.split(b"\n")[:-1], start=1):
-        try:
-            fields = json.loads(line)
-            fields.pop("previous_sha256", None)
-            records.append(_RECORD.validate_python(fields))
-        except (ValueError, AttributeError, ValidationError) as error:
-            raise CampaignError(
-                f"the ledger {path} was altered.",
-                why=f"line {number} is not a record.",
-                do="restore the file from a copy, or start a new TAG; nothing was written.",
-            ) from error
+        records.append(record_of(line, path, number))
     return records
+
+
+def record_of(line: bytes, path: Path, number: int) -> Record:
+    """The Record in line `number` of the ledger at `path`; who checks the chain is `Ledger.open`.
+
+    Raises:
+        CampaignError: it is not a Record.
+    """
+    try:
+        return _RECORD.validate_json(line)
+    except ValidationError as error:
+        raise CampaignError(
+            f"the ledger {path} was altered.",
+            why=f"line {number} is not a record.",
+            do="restore the file from a copy, or start a new TAG; nothing was written.",
+        ) from error
 
 
 def prior_of(campaign: dict[str, Any]) -> Noise | None:
