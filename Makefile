@@ -11,13 +11,14 @@ SETTINGS := TAG HOURS EXPERIMENTS AGENT SCRIPT PROFILE SEED NOISE_RUNS BPB_PER_L
 $(foreach name,$(SETTINGS),$(if $(filter command,$(firstword $(origin $(name)))),\
     $(eval export NIGHTLAB_$(name) := $($(name)))))
 
-.PHONY: help overnight smoke status audit noise bundle verify replay compare doctor image data test attacks bench
+.PHONY: help overnight smoke status watch audit noise bundle verify replay compare doctor image data test attacks bench
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make overnight   research by itself (HOURS=8 TAG=name EXPERIMENTS=n AGENT=offline PROFILE=cpu)"
 	@echo "make smoke       the whole loop on a tiny budget, a few minutes"
 	@echo "make status      show a campaign (TAG=name; the latest if not given)"
+	@echo "make watch       attach to a campaign that runs, from another terminal (TAG=name)"
 	@echo "make audit       audit the best experiment blindly (TAG=name N=7 audits another)"
 	@echo "make noise       measure how much seeds alone move the score here (FILE=train.py RUNS=5)"
 	@echo "make replay      run the claim of another lab's bundle here (BUNDLE=file EXPERIMENT=7 RUNS=3)"
@@ -31,7 +32,7 @@ help:
 	@echo "make attacks     every known cheat against the lab, as a table"
 	@echo "make bench       all benchmarks; make bench-NAME runs one"
 
-overnight smoke status doctor data test attacks bench: .venv/ready
+overnight smoke status watch doctor data test attacks bench: .venv/ready
 	@$(LAB) $@
 
 audit: .venv/ready

@@ -44,6 +44,7 @@ PROJECT_LABEL = "com.docker.compose.project"
 SERVICE_LABEL = "com.docker.compose.service"
 
 API_TIMEOUT_S = 60
+TAIL_LINES = 60  # the engine cuts a line at 16 KiB, so this is bounded by about a MiB
 SILENCE_S = 3600  # tokenising half a billion tokens says nothing for minutes
 
 
@@ -189,6 +190,15 @@ class Engine:
         """Count the engine's time, and turn its exceptions into ours."""
         began = time.monotonic()
         try:
+            with self.asked(what):
+                yield
+        finally:
+            self.seconds += time.monotonic() - began
+
+    @contextlib.contextmanager
+    def asked(self, what: str) -> Iterator[None]:
+        """Turn the engine's exceptions into ours; for a thread beside the controller's, whose time nobody waits."""
+        try:
             yield
         except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
             raise EngineError(
@@ -197,8 +207,6 @@ class Engine:
                 do="see that the engine runs (`make doctor`), then start the same TAG again; "
                 "every finished experiment is in the ledger.",
             ) from error
-        finally:
-            self.seconds += time.monotonic() - began
 
     def _remove_leftover(self, name: str) -> None:
         with contextlib.suppress(docker.errors.NotFound):
@@ -262,6 +270,15 @@ class Container:
                 *lines, pending = (pending + chunk).split(b"\n")
                 for line in lines:
                     yield line.decode("utf-8", "replace").rstrip()
+
+    def tail(self) -> bytes:
+        """The last TAIL_LINES that it printed so far; for a thread that only looks.
+
+        Raises:
+            EngineError: the engine does not answer, or the container is gone.
+        """
+        with self._engine.asked(f"read the log of {self.name}"):
+            return bytes(self._handle.logs(stdout=True, stderr=True, tail=TAIL_LINES))
 
     def finish(self) -> ContainerExit:
         """Kill it if it still runs, and read how it ended: state first, then its log.

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Protocol, Self
 
 from lab.fingerprint import GpuProcess, Unreadable, watching
+from lab.glimpse import Glimpse
 from lab.outcome import ExperimentFailed, Status, Watch
 
 LOOK_EVERY_S = 1.0
@@ -166,6 +167,9 @@ class _Guarded:
     ) -> None:
         self._lookout.check()
         self._watch.advance(fraction=fraction, loss=loss, tokens_per_s=tokens_per_s)
+
+    def running(self, glimpse: Glimpse) -> None:
+        self._watch.running(glimpse)
 
 
 def wait_until_free(

@@ -19,6 +19,7 @@ from harness.findings import Plan, Score
 from lab.campaign import Campaign, Pending
 from lab.contract import ContractBroken, check
 from lab.gate import Training
+from lab.glimpse import Glimpse
 from lab.interrupts import Interrupts
 from lab.ledger import AUDIT, Record
 from lab.lines import count_code_lines
@@ -59,6 +60,9 @@ class Follower:
         self.interrupts.check()
         self.screen.advance(fraction=fraction, loss=loss, tokens_per_s=tokens_per_s)
 
+    def running(self, glimpse: Glimpse) -> None:
+        self.screen.running(glimpse)
+
 
 def run_experiment(night: Night, pending: Pending) -> Record:
     """Try one idea and write down what came of it.
@@ -71,6 +75,7 @@ def run_experiment(night: Night, pending: Pending) -> Record:
     night.screen.event(
         "experiment.proposed",
         experiment=pending.number,
+        kind=pending.kind,
         title=pending.proposal.title,
         hypothesis=pending.proposal.hypothesis,
         agent=pending.proposal.agent,

@@ -37,6 +37,7 @@ def write_brief(
     contract: str = "",
     prepare_py: str = "",
     notebook: Path | None = None,
+    pinned: Sequence[str] = (),
     waiting: Sequence[Proposal] = (),
 ) -> Brief:
     """Everything the agent may know when it proposes the next experiment.
@@ -69,6 +70,7 @@ def write_brief(
         contract=contract,
         prepare_py=prepare_py,
         notebook=_read_end(notebook, MAX_NOTEBOOK_BYTES) if notebook else "",
+        pinned=tuple(pinned),
         proposal=len(paid) + 1,
         spent_usd=sum(usd or 0.0 for usd, _ in paid),
         spent_tokens=sum(tokens or 0 for _, tokens in paid),

@@ -1,4 +1,4 @@
-"""How a person ends a night: Ctrl-C, twice, `kill`, or a file named STOP.
+"""How a person ends a night: Ctrl-C, twice, `kill`, or a file named STOP, which may say "now".
 
 Owns    the process's signal handlers while a night runs
 Gives   one question: go on, stop after this experiment, or stop at once
@@ -9,7 +9,10 @@ A lost terminal (SIGHUP) is no reason to stop: the night goes on without a scree
 
 from __future__ import annotations
 
+import contextlib
 import signal
+import time
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any, Self
@@ -17,13 +20,20 @@ from typing import Any, Self
 from lab.outcome import StopNow
 
 STOP_FILE = "STOP"
+AT_ONCE = "now"  # in the file: not even the running experiment is waited for
+LOOK_EVERY_S = 0.25  # at the file, however often `check` is called
+_MOST_BYTES = 64  # of the file; a longer one says something else
 
 
 class Interrupts:
     """Signal handlers, from `__enter__` to `__exit__`."""
 
-    def __init__(self, campaign_folder: Path) -> None:
+    def __init__(
+        self, campaign_folder: Path, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._stop_file = campaign_folder / STOP_FILE
+        self._clock = clock
+        self._looked: float | None = None
         self._requests = 0
         self._before: dict[signal.Signals, Any] = {}
 
@@ -48,13 +58,35 @@ class Interrupts:
             return f"there is a file named {STOP_FILE} in the campaign; remove it to resume"
         return None
 
+    def why_stopped(self) -> str:
+        """What StopNow means for the experiment that ran."""
+        again = "the unfinished experiment is run again on resume"
+        if self._requests < 2 and says_now(self._stop_file):
+            return f"{STOP_FILE} in the campaign says {AT_ONCE}; remove it to resume, and {again}"
+        return f"you asked to stop at once; {again}"
+
     def check(self) -> None:
         """Raise StopNow when even the running experiment should not be waited for."""
         if self._requests > 1:
             raise StopNow
+        now = self._clock()
+        if self._looked is None or now - self._looked >= LOOK_EVERY_S:
+            self._looked = now
+            if says_now(self._stop_file):
+                raise StopNow
 
     def _on_interrupt(self, number: int, frame: FrameType | None) -> None:
         self._requests += 1
 
     def _on_terminate(self, number: int, frame: FrameType | None) -> None:
         self._requests += 2
+
+
+def says_now(stop_file: Path) -> bool:
+    """Whether there is a STOP file that asks to end at once; any other asks to finish the experiment."""
+    with contextlib.suppress(OSError):
+        if stop_file.is_file():  # reading a pipe of that name would wait for its writer
+            with stop_file.open("rb") as file:
+                text = file.read(_MOST_BYTES + 1)
+                return len(text) <= _MOST_BYTES and text.strip().lower() == AT_ONCE.encode()
+    return False

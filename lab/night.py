@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from lab.agents import Proposal
+from lab.bulletin import Bulletin
 from lab.campaign import Campaign, Pending, open_campaign
 from lab.errors import BadInput
 from lab.facts import SCHEMA, Facts
@@ -108,6 +109,7 @@ def open_night(settings: Settings, *, tag: str, agent: str, say: Say) -> Iterato
         ) as campaign,
         Interrupts(campaign.folder) as interrupts,
         open_screen(campaign.folder / "events.jsonl") as screen,
+        Bulletin(campaign.folder, screen, agent=campaign.facts.agent),
     ):
         yield Night(
             settings=settings,

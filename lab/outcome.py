@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Protocol
 
+from lab.glimpse import Glimpse
+
 
 class Status(StrEnum):
     """How an experiment ended."""
@@ -55,3 +57,6 @@ class Watch(Protocol):
         tokens_per_s: float | None = None,
     ) -> None:
         """Still at it; called several times a second."""
+
+    def running(self, glimpse: Glimpse) -> None:
+        """The train container runs; whoever wants to show more of it may look. Never raises."""

@@ -103,7 +103,7 @@ def research(night: Night, agent: Agent, limits: Limits) -> None:
     except NightEnds as end:
         why = str(end)
     except StopNow:
-        why = "you asked to stop at once; the unfinished experiment is run again on resume"
+        why = night.interrupts.why_stopped()
     finally:
         conclude(night)
     _say_how_it_ended(night, why)

@@ -61,6 +61,7 @@ class Brief:
     contract: str = ""  # workspace/README.md, verbatim
     prepare_py: str = ""  # harness/prepare.py, verbatim
     notebook: str = ""  # what the agent noted in earlier proposals, oldest first
+    pinned: tuple[str, ...] = ()  # what a person noted for the agent while the night ran
     spent_usd: float = 0.0  # by all earlier proposals of this campaign, as far as it is known
     spent_tokens: int = 0
     code_of: TextOf = field(default=no_text, repr=False, compare=False)  # a whole train.py

@@ -76,7 +76,7 @@ def _find(runs: Path, tag: str | None, kinds: tuple[str, ...]) -> Path:
         return runs / tag
     found = sorted(
         (path.parent for kind in kinds for path in runs.glob(f"*/{kind}")),
-        key=lambda folder: max(f.stat().st_mtime for f in folder.iterdir()),
+        key=_written_at,
     )
     if tag is None and found:
         return found[-1]
@@ -86,6 +86,15 @@ def _find(runs: Path, tag: str | None, kinds: tuple[str, ...]) -> Path:
         why=f"campaigns in {runs}: {names}.",
         do="name one of them with TAG=, or start one with `make overnight`.",
     )
+
+
+def _written_at(folder: Path) -> float:
+    """When anything in a campaign was last written; what a night takes away meanwhile counts for nothing."""
+    latest = 0.0
+    for path in folder.iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            latest = max(latest, path.stat().st_mtime)
+    return latest
 
 
 @contextlib.contextmanager

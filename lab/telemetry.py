@@ -13,7 +13,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Self
 
@@ -21,6 +21,7 @@ import pynvml
 
 from lab.fingerprint import Unreadable
 from lab.gauges import NOT_RUNNING, PROC, SYS, Gauge, host_gauges
+from lab.glimpse import Glimpse
 from lab.outcome import Watch
 from lab.parquet import Column, write_parquet
 from lab.samples import (
@@ -111,8 +112,20 @@ class Sampler:
         self._pid = pid
 
     def over(self, watch: Watch) -> Watch:
-        """The same watch; the phases that it is told of are noted."""
-        return _Noting(watch, lambda name: self._phases.append((name, self._now_s())))
+        """The same watch; the phases that it is told of are noted, and who looks sees the samples too."""
+        return _Noting(watch, self)
+
+    def note(self, phase: str) -> None:
+        """A phase begins."""
+        self._phases.append((phase, self._now_s()))
+
+    def last(self) -> dict[str, float]:
+        """The readings of the last sample, as far as there are any."""
+        if not self._samples:
+            return {}
+        sample = self._samples[-1]
+        readings = {name: getattr(sample, name) for name in ("at_s", *_READINGS)}
+        return {name: value for name, value in readings.items() if value is not None}
 
     @property
     def recording(self) -> Recording | None:
@@ -167,14 +180,14 @@ class Sampler:
 
 
 class _Noting:
-    """A Watch that tells when a phase begins."""
+    """A Watch that tells the Sampler when a phase begins."""
 
-    def __init__(self, watch: Watch, note: Callable[[str], None]) -> None:
+    def __init__(self, watch: Watch, sampler: Sampler) -> None:
         self._watch = watch
-        self._note = note
+        self._sampler = sampler
 
     def phase(self, name: str, *, cap_s: float) -> None:
-        self._note(name)
+        self._sampler.note(name)
         self._watch.phase(name, cap_s=cap_s)
 
     def advance(
@@ -185,6 +198,9 @@ class _Noting:
         tokens_per_s: float | None = None,
     ) -> None:
         self._watch.advance(fraction=fraction, loss=loss, tokens_per_s=tokens_per_s)
+
+    def running(self, glimpse: Glimpse) -> None:
+        self._watch.running(replace(glimpse, sample=self._sampler.last))
 
 
 @contextlib.contextmanager

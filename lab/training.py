@@ -19,6 +19,7 @@ from pathlib import Path
 from harness.profiles import Profile
 from lab.container import Container, ContainerExit, Engine
 from lab.gate import Broken, Event, Gate, HostFailed, Report, Sealed, Started, Training
+from lab.glimpse import Claim, Glimpse
 from lab.outcome import ExperimentFailed, Status, Watch
 from lab.parquet import Column, write_parquet
 from lab.sandbox import SealedSpec
@@ -31,16 +32,6 @@ REASON_CHARS = 200
 MOST_CLAIMS = 20_000  # an honest program reports twice a second
 CURVE_SOURCE = "claims of train.py about itself; only train_s is the host's"
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """One report of train.py about itself, and when it came."""
-
-    train_s: float  # since the gate opened, by the host's clock; the rest is the program's word
-    step: int
-    tokens: int  # so far
-    loss: float | None  # nats a token
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +75,7 @@ def train(
             run = _Run(container, gate, profile, watch, began)
             try:
                 runs_as(container.pid())
+                watch.running(Glimpse(claims=lambda: run.curve, log_tail=container.tail))
                 return run.follow()
             except ExperimentFailed as failure:
                 raise run.explain(failure) from failure

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from lab.container import Engine
+from lab.glimpse import Glimpse
 from lab.settings import Settings, read_settings
 from lab.setup import Ready, set_up
 from lab.trial import Bench
@@ -35,6 +36,9 @@ class QuietWatch:
         loss: float | None = None,
         tokens_per_s: float | None = None,
     ) -> None:
+        pass
+
+    def running(self, glimpse: Glimpse) -> None:
         pass
 
 

@@ -17,6 +17,8 @@ from lab.agents.table import HEADER, outcome_of, row
 from lab.prompt import Brief, Past
 
 MAX_NOTEBOOK_CHARS = 8_000
+PINNED = "Notes of the person who runs this laboratory"
+PINNED_RULE = "They were pinned for you while the campaign ran, and go with program.md."
 LOG_CHARS = 800  # of the newest failures: a traceback's last lines
 
 
@@ -75,6 +77,9 @@ def write_brief(brief: Brief, fence: Fence, detail: Detail, *, budget: str = "")
     if newest:
         closely = "\n".join(_closely(past, fence) for past in newest)
         parts.append(_section("The newest, more closely", closely))
+    if brief.pinned:
+        notes = "\n".join(f"- {one_line(note, 1_000)}" for note in brief.pinned)
+        parts.append(_section(PINNED, f"{PINNED_RULE}\n\n{notes}"))
     notebook = brief.notebook[-detail.notebook_chars :] if detail.notebook_chars else ""
     if notebook.strip():
         parts.append(_section("Your notebook", fence.around("notes", notebook)))

@@ -43,6 +43,7 @@ from lab.contract import MAX_BYTES
 from lab.errors import LabError
 from lab.facts import FACTS_FILE, read_facts
 from lab.gate import CONFIG_FILE, WEIGHTS_FILE, Training
+from lab.glimpse import Glimpse
 from lab.host import Say
 from lab.ledger import Record, best_of, tolerance_of
 from lab.outcome import Status
@@ -86,6 +87,9 @@ class Telling:
         tokens_per_s: float | None = None,
     ) -> None:
         """Nothing to draw."""
+
+    def running(self, glimpse: Glimpse) -> None:
+        """Nothing is trained."""
 
 
 def rescore(settings: Settings, payload: Path, say: Say) -> list[Check]:

@@ -31,6 +31,31 @@ def status(
 
 
 @app.command()
+def watch(tag: Tag = None) -> None:
+    """Attach to a campaign that runs, from any terminal; Ctrl-C leaves it alone."""
+    from lab.runs import find_campaign
+    from lab.watch import watch as watch_night
+
+    settings = settings_of(tag=tag)
+    watch_night(find_campaign(settings.runs, settings.tag))
+
+
+@app.command()
+def note(
+    text: Annotated[str, typer.Argument(help="What the agent should know, in one line.")],
+    tag: Tag = None,
+) -> None:
+    """Pin a note for the agent: every later brief begins with what you want it to know."""
+    from lab.notes import pin_note
+    from lab.runs import find_campaign
+
+    settings = settings_of(tag=tag)
+    folder = find_campaign(settings.runs, settings.tag)
+    pin_note(folder, text)
+    say(f"pinned in {folder.name}; a model reads it before its next idea, the offline agent never")
+
+
+@app.command()
 def submit(
     file: Annotated[Path, typer.Argument(help="A train.py.")],
     title: Annotated[str, typer.Option(help="One line: what was changed.")],

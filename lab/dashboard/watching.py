@@ -186,9 +186,8 @@ class Shelf(Followed):
             before = self.briefs
             with contextlib.ExitStack() as locks:
                 tales = self._open_tales(locks)
-                self.briefs = [
-                    brief for brief in list_briefs(self._runs, tales) if _is_inside(self._runs, brief.tag)
-                ]
+                inside = _folders(self._runs)
+                self.briefs = [b for b in list_briefs(self._runs, tales) if b.tag in inside]
             self._keep_open(tales)
             return before != self.briefs
 
@@ -233,9 +232,9 @@ class Watcher:
         Raises:
             Problem: there is no campaign of that name.
         """
-        folder = self._runs / tag
-        inside = _is_inside(self._runs, tag) and not tag.startswith(".")
-        if not inside or not any((folder / name).is_file() for name in MARKS):
+        # A name that is only compared to names cannot lead anywhere.
+        shown = tag in _folders(self._runs) and not tag.startswith(".")
+        if not shown or not any((self._runs / tag / name).is_file() for name in MARKS):
             raise Problem(404, "there is no campaign of that name.")
         room = self._rooms.pop(tag, None) or Room(self._runs, tag)
         self._rooms[tag] = room
@@ -276,13 +275,13 @@ def _look_at(followed: list[Followed]) -> list[Followed]:
     return [each for each in followed if each.look()]
 
 
-def _is_inside(runs: Path, tag: str) -> bool:
-    """Whether `tag` is a folder of `runs` itself. What a link leads to is not shown: it may be anywhere."""
+def _folders(runs: Path) -> set[str]:
+    """The names of the folders in `runs` itself. What a link leads to is not shown: it may be anywhere."""
     try:
-        with os.scandir(runs) as entries:  # a name that is compared to names cannot lead anywhere
-            return any(e.name == tag and e.is_dir(follow_symlinks=False) for e in entries)
-    except OSError:
-        return False
+        with os.scandir(runs) as entries:
+            return {entry.name for entry in entries if entry.is_dir(follow_symlinks=False)}
+    except OSError:  # no campaign was ever made here
+        return set()
 
 
 def _stamps(folder: Path) -> tuple[Stamp, ...]:

@@ -18,6 +18,7 @@ from lab.history import read_log_tail, write_brief
 from lab.inbox import Edit, Inbox, Refused, Submission, apply_edits
 from lab.ledger import BASELINE, Ledger, Record, best_of, open_candidate
 from lab.mcp import shapes
+from lab.notes import with_notes
 from lab.prompt import Brief, Past
 from lab.runs import is_running
 from lab.settings import CHECKOUT
@@ -51,7 +52,7 @@ class Desk:
         """A file, or the part of it from `first_line` that one answer holds."""
         match asked.file:
             case "program.md":
-                text = _text(self.program, "program.md")
+                text = with_notes(_text(self.program, "program.md"), self.folder)
             case "prepare.py":
                 text = _text(CHECKOUT / "harness" / "prepare.py", "prepare.py")
             case "contract.md":

@@ -19,7 +19,8 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -28,6 +29,7 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from lab.glimpse import Glimpse
 from lab.redaction import without_secrets
 from lab.show.events import EventLog, sentence_of
 from lab.show.results import one_line
@@ -37,6 +39,16 @@ REFRESH_S = 0.5  # two a second look alive; each costs some milliseconds of the 
 HEARTBEAT_S = 60.0  # without a terminal, how often a long phase says that it is alive
 CLOSING_S = 3.0  # the last words may take this long; a stuck terminal must not hold the end up
 WAITING_LINES = 1000  # lines kept for a terminal that does not take them
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """What a Screen shows at this moment."""
+
+    phase: Phase | None  # None between two experiments
+    standing: Standing | None
+    idea: Mapping[str, object]  # the facts of `experiment.proposed` of the phase's experiment
+    glimpse: Glimpse | None  # of the last train container of that experiment
 
 
 class Screen:
@@ -57,14 +69,19 @@ class Screen:
         self._standing_at = 0.0
         self._phase: Phase | None = None
         self._phase_at = 0.0
+        self._idea: Mapping[str, object] = {}
+        self._glimpse: Glimpse | None = None
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._draw_on, name="screen", daemon=True)
 
-    def event(self, name: str, **facts: object) -> None:
+    def event(self, name: str, /, **facts: object) -> None:
         """Something happened: one line in events.jsonl, and a sentence for the person."""
         self._log.write(name, facts)
+        if name == "experiment.proposed":
+            self._idea, self._glimpse = facts, None
         if name == "experiment.finished":
-            self._phase = None
+            self._phase = self._glimpse = None
+            self._idea = {}
         if not (self.live and name == "phase.started"):  # the live region shows the phase itself
             self._put(f"{time.strftime('%H:%M:%S')} {sentence_of(name, facts)}")
 
@@ -88,6 +105,11 @@ class Screen:
         self._phase = Phase(name=name, cap_s=cap_s, experiment=experiment, title=title or "")
         self.event("phase.started", phase=name, experiment=experiment, cap_s=cap_s, title=title)
 
+    def follow(self, phase: Phase | None) -> None:
+        """The phase of a night that somebody else runs, as it was a moment ago; None between two experiments."""
+        self._phase_at = self._clock() - (phase.elapsed_s if phase else 0.0)
+        self._phase = phase
+
     def advance(
         self,
         *,
@@ -105,6 +127,22 @@ class Screen:
             phase.loss = loss
         if tokens_per_s is not None:
             phase.tokens_per_s = tokens_per_s
+
+    def running(self, glimpse: Glimpse) -> None:
+        """A train container runs, and may be looked at."""
+        self._glimpse = glimpse
+
+    def moment(self) -> Moment:
+        """What is on the screen now, for somebody who shows it elsewhere; from any thread."""
+        self._tell_time()
+        phase, standing, idea = self._phase, self._counted_down(), self._idea
+        return Moment(
+            phase=dataclasses.replace(phase) if phase else None,
+            standing=standing,
+            # The agent may propose while nothing runs: then the last idea is not what the phase is about.
+            idea=idea if phase and phase.experiment == idea.get("experiment") else {},
+            glimpse=self._glimpse,
+        )
 
     def standing(self, standing: Standing) -> None:
         """Where the campaign stands now; the time left counts down from here by itself."""
@@ -200,13 +238,17 @@ class Screen:
 
     def _picture(self) -> RenderableType:
         self._tell_time()
-        standing = self._standing
-        if standing and standing.seconds_left is not None:
-            left = standing.seconds_left - (self._clock() - self._standing_at)
-            standing = dataclasses.replace(standing, seconds_left=left)
+        standing = self._counted_down()
         if standing is None and self._phase is None:
             return Text("")
         return draw(standing, self._phase, rows=self.console.height - 1)
+
+    def _counted_down(self) -> Standing | None:
+        standing = self._standing
+        if standing and standing.seconds_left is not None:
+            left = standing.seconds_left - (self._clock() - self._standing_at)
+            standing = dataclasses.replace(standing, seconds_left=max(0.0, left))
+        return standing
 
     def _tell_time(self) -> None:
         phase = self._phase

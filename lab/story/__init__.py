@@ -2,6 +2,7 @@
 
     reading       a campaign's folder, or an imported results.tsv, as a Tale that grows with its ledger
     shapes        Story, Row, Detail and Now: what travels to a page, as JSON of dataclasses.asdict
+    now           the Now of a running night, in a file beside its ledger
     ...           one module for each part of a Story
 
 Owns    every number and every sentence that a person is shown of a campaign

@@ -19,6 +19,7 @@ from pathlib import Path
 from harness.findings import Plan
 from harness.profiles import Profile
 from lab.contract import ContractBroken, check
+from lab.glimpse import Glimpse
 from lab.outcome import Status
 from lab.settings import CHECKOUT
 from lab.trial import Bench, Trial, reject, run_trial
@@ -86,6 +87,9 @@ class QuietWatch:
         loss: float | None = None,
         tokens_per_s: float | None = None,
     ) -> None:
+        pass
+
+    def running(self, glimpse: Glimpse) -> None:
         pass
 
 

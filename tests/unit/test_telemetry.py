@@ -9,6 +9,7 @@ import json
 import subprocess
 import sys
 import textwrap
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from lab.glimpse import Glimpse
 from lab.samples import REASONS, Sample
 from lab.telemetry import Recording, Sampler, summary_of, write_recording
 from tests.conftest import QuietWatch
@@ -336,3 +338,20 @@ def test_a_run_that_never_trained_is_summed_up_as_a_whole() -> None:
     trained = replace(whole, phases=(*whole.phases, ("training", 4.0)))
     assert summary_of(trained, train_s=5.0).seconds == pytest.approx(5.0)
     assert summary_of(trained, train_s=None).seconds == pytest.approx(6.4)
+
+
+def test_who_looks_at_the_training_sees_the_last_sample(tmp_path: Path) -> None:
+    """A page shows the card while it works; what could not be read is not there, and never zero."""
+    seen: list[Glimpse] = []
+    watch = QuietWatch()
+    watch.running = seen.append  # type: ignore[method-assign]
+    sampler = Sampler(None, every_s=0.02, proc=tmp_path, sys=tmp_path)
+    sampler.over(watch).running(Glimpse(claims=list, log_tail=bytes))
+    assert seen[0].sample() == {}, "nothing is sampled yet"
+    with sampler:
+        deadline = time.monotonic() + 10.0
+        while not seen[0].sample() and time.monotonic() < deadline:
+            time.sleep(0.01)
+    sample = seen[0].sample()
+    assert sample["load_1min"] >= 0 and "power_w" not in sample
+    assert "host_memory_used_bytes" not in sample, "this /proc is empty"
