@@ -43,17 +43,23 @@ def listen(host: str, port: int) -> socket.socket:
 
 def serve(app: ASGIApp, listener: socket.socket, *, closing_s: int) -> None:
     """Answer until Ctrl-C or `kill`, then give those who are connected `closing_s` seconds."""
-    config = uvicorn.Config(
-        app,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        ws="none",
-        limit_concurrency=MOST_CONNECTIONS,
-        timeout_graceful_shutdown=closing_s,
-    )
     with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again once all is closed
-        uvicorn.Server(config).run(sockets=[listener])
+        make_server(app, closing_s=closing_s).run(sockets=[listener])
+
+
+def make_server(app: ASGIApp, *, closing_s: int) -> uvicorn.Server:
+    """A server that names neither itself nor who asks it."""
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            ws="none",
+            limit_concurrency=MOST_CONNECTIONS,
+            timeout_graceful_shutdown=closing_s,
+        )
+    )
 
 
 def read_token(folder: Path, name: str) -> str:

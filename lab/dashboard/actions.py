@@ -8,7 +8,6 @@ Never   touches a file of the campaign by itself, but STOP
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
@@ -25,7 +24,9 @@ from lab.mcp.desk import Desk
 from lab.notes import pin_note
 from lab.runs import is_running
 
-MOST_TEXT = 100_000  # characters of anything that is handed in; what takes it says how much it wants
+MOST_TEXT = (
+    100_000  # characters of anything that is handed in; what takes it says how much it wants
+)
 
 
 class _Asked(BaseModel):
@@ -82,12 +83,14 @@ def stop(folder: Path, asked: Stop) -> str:
     draft = folder / f".{STOP_FILE}"
     try:
         draft.write_text(f"{asked.when}\n")
-        os.replace(draft, folder / STOP_FILE)  # a night that looks meanwhile sees all of it or none
+        draft.replace(folder / STOP_FILE)  # a night that looks meanwhile sees all of it or none
     except OSError as error:
         raise Problem(409, f"nothing was asked: {in_words(error, folder.parent)}") from error
     then = f"`rm runs/{folder.name}/{STOP_FILE}` before it goes on another time"
     if asked.when == "now":
-        return f"The night stops now; the unfinished experiment is run again when it goes on. {then}."
+        return (
+            f"The night stops now; the unfinished experiment is run again when it goes on. {then}."
+        )
     return f"The night ends after this experiment. {then}."
 
 
@@ -104,7 +107,9 @@ def pin(folder: Path, asked: Note) -> str:
         raise Problem(422, in_words(error, folder.parent)) from error
     except (LabError, OSError) as error:
         raise Problem(409, in_words(error, folder.parent)) from error
-    heard = "with its next idea" if is_running(folder) else "when a night goes on with this campaign"
+    heard = (
+        "with its next idea" if is_running(folder) else "when a night goes on with this campaign"
+    )
     return f"Pinned: the agent reads it {heard}."
 
 

@@ -163,21 +163,28 @@ def _refuse_forgery(headers: Headers) -> Response | None:
     """What a page of another origin cannot send, a request that changes something must have."""
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     origin, host = headers.get("origin"), headers.get("host", "")
-    if origin is not None and origin.lower() not in (f"http://{host}".lower(), f"https://{host}".lower()):
-        return refuse(403, "only this page itself may change something: the request came from another.")
+    if origin is not None and origin.lower() not in (
+        f"http://{host}".lower(),
+        f"https://{host}".lower(),
+    ):
+        return refuse(
+            403, "only this page itself may change something: the request came from another."
+        )
     if headers.get("sec-fetch-site") not in (None, "same-origin"):
-        return refuse(403, "only this page itself may change something: the request came from another.")
+        return refuse(
+            403, "only this page itself may change something: the request came from another."
+        )
     if kind != "application/json" or headers.get("x-nightlab") != "1":
-        return refuse(403, "what changes something is sent as JSON with the header `X-Nightlab: 1`.")
+        return refuse(
+            403, "what changes something is sent as JSON with the header `X-Nightlab: 1`."
+        )
     return None
 
 
 def _unknown(sentence: str, *, page: bool) -> Response:
     if not page:
         return refuse(401, sentence.partition(" If ")[0])
-    return HTMLResponse(
-        _page("", f'<p>{sentence}</p><p><a href="/">Open the page</a></p>'), 401
-    )
+    return HTMLResponse(_page("", f'<p>{sentence}</p><p><a href="/">Open the page</a></p>'), 401)
 
 
 def _page(head: str, body: str) -> str:

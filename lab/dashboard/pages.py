@@ -27,7 +27,7 @@ from lab.dashboard import actions
 from lab.dashboard.gate import Door, Gate
 from lab.dashboard.watching import Room, Watcher
 from lab.dashboard.wire import Problem, answer, as_json, raw_answer, refuse
-from lab.page.shell import asset, live_page
+from lab.page.shell import LIVE_POLICY, asset, live_page
 
 RETRY_MS = 2000  # what a browser waits before it comes again
 PING_S = 15  # a proxy may close what is silent
@@ -90,7 +90,8 @@ class Site:
         return routes
 
     async def page(self, request: Request) -> Response:
-        raise NotImplementedError
+        content = live_page(actions=self._actions)
+        return HTMLResponse(content, headers={"Content-Security-Policy": LIVE_POLICY})
 
     async def static(self, request: Request) -> Response:
         found = await asyncio.to_thread(asset, request.path_params["name"])

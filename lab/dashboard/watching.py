@@ -104,7 +104,11 @@ class Room(Followed):
 
             def make() -> bytes:
                 head = self._json("head", lambda: head_of(story))
-                return b'%s,"new_rows":%s,"first":%d}' % (head[:-1], as_json(story.rows[first:]), first)
+                return b'%s,"new_rows":%s,"first":%d}' % (
+                    head[:-1],
+                    as_json(story.rows[first:]),
+                    first,
+                )
 
             return count, self._json(first, make)
 
