@@ -41,8 +41,8 @@ VIEWS = (
     "story.js",
 )
 REPORT = (*VIEWS, "report.js")
-LIVE = (*VIEWS, "wire.js", "campaigns.js", "now.js", "actions.js", "live.js")
-LIVE_STYLES = (*STYLES, "live.css")
+LIVE = VIEWS
+LIVE_STYLES = STYLES
 MEDIA_TYPES = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8"}
 
 # What a browser may do on the live page, as a header. Everything comes from the page's own server.
@@ -169,6 +169,8 @@ def _joined(names: Sequence[str]) -> str:
 def _read(name: str) -> str:
     """One of our own files, which must not end the element that it stands in."""
     text = (STATIC / name).read_bytes().decode()
-    assert "\r" not in text, f"{name}: a browser reads another line break, and the hash would not fit"
+    assert "\r" not in text, (
+        f"{name}: a browser reads another line break, and the hash would not fit"
+    )
     assert not any(end in text.lower() for end in ("</script", "</style", "<!--")), name
     return text
