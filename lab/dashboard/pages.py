@@ -9,8 +9,9 @@ Never   reads a file in the event loop's own thread
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 from sse_starlette import EventSourceResponse, ServerSentEvent
@@ -25,7 +26,7 @@ from starlette.types import ASGIApp
 
 from lab.dashboard import actions
 from lab.dashboard.gate import Door, Gate
-from lab.dashboard.watching import Room, Watcher
+from lab.dashboard.watching import Room, Watcher, newest_tag
 from lab.dashboard.wire import Problem, answer, as_json, raw_answer, refuse
 from lab.page.shell import LIVE_POLICY, asset, live_page
 
@@ -35,13 +36,12 @@ SEND_TIMEOUT_S = 30.0  # a reader that takes nothing for so long is gone
 GZIP_LEVEL = 3  # 10,000 experiments are some MB: a tenth of it, in a quarter of the time of level 9
 MOST_DIGITS = 9
 
-Handler = Callable[[Request], Awaitable[Response]]
-
 
 def make_app(runs: Path, program: Path, door: Door, *, actions_too: bool) -> ASGIApp:
     """The whole application, behind its gate."""
     site = Site(runs, program, actions_too=actions_too)
     app = Starlette(
+        lifespan=site.alive,
         routes=site.routes(),
         middleware=[Middleware(GZipMiddleware, minimum_size=2048, compresslevel=GZIP_LEVEL)],
         exception_handlers={
@@ -88,6 +88,13 @@ class Site:
                 Route(campaign + "/queue", self.queue, methods=["POST"]),
             ]
         return routes
+
+    @contextlib.asynccontextmanager
+    async def alive(self, app: Starlette) -> AsyncIterator[None]:
+        """While the server runs. What will be asked for first is read while the reader still types the address."""
+        warming = asyncio.create_task(self._read_ahead())
+        yield
+        warming.cancel()
 
     async def page(self, request: Request) -> Response:
         content = live_page(actions=self._actions)
@@ -141,6 +148,13 @@ class Site:
         folder, asked = self._folder(request), await actions.read_body(request, actions.Queue)
         said = await asyncio.to_thread(actions.queue, folder, self._program, asked)
         return answer({"said": said})
+
+    async def _read_ahead(self) -> None:
+        newest = await asyncio.to_thread(newest_tag, self._runs)
+        if newest is not None:
+            with contextlib.suppress(Problem):  # it is told to whoever asks
+                await asyncio.to_thread(self.watcher.room(newest).story_json)
+        await asyncio.to_thread(self.watcher.shelf.visit)
 
     def _folder(self, request: Request) -> Path:
         return self.watcher.room(request.path_params["tag"]).folder

@@ -26,6 +26,9 @@ from lab.story.reading import Stamp, Tale, list_briefs, stamp_of
 from lab.story.shapes import Brief, Now, Story
 
 LOOK_EVERY_S = 1.0
+LIST_EVERY_S = (
+    2.0  # a lab of years has hundreds of campaigns, each of them a few calls of the kernel
+)
 MARKS = (FACTS_FILE, IMPORTED_FILE)  # what makes a folder a campaign
 MOST_MADE = 8  # JSON texts of one version: readers who came at other times want other rows
 MOST_ROOMS = 6  # that nobody follows and that stay open, for whoever comes back; a long campaign takes megabytes
@@ -34,7 +37,10 @@ MOST_ROOMS = 6  # that nobody follows and that stay open, for whoever comes back
 class Followed:
     """Something that changes, and those who wait for it. Everything but `look` belongs to the event loop."""
 
+    every_s = LOOK_EVERY_S
+
     def __init__(self) -> None:
+        self.due_at = 0.0  # when to look again; monotonic
         self.readers = 0
         self.over = False  # no beat will come
         self.beat = asyncio.Event()  # set when something changed, and replaced by the next
@@ -175,6 +181,8 @@ class Room(Followed):
 class Shelf(Followed):
     """The list of all campaigns."""
 
+    every_s = LIST_EVERY_S
+
     def __init__(self, runs: Path, rooms: Mapping[str, Room]) -> None:
         super().__init__()
         self._runs = runs
@@ -275,8 +283,21 @@ class Watcher:
 
 
 def _look_at(followed: list[Followed]) -> list[Followed]:
-    """Those that changed."""
-    return [each for each in followed if each.look()]
+    """Those whose turn it is, and that changed."""
+    changed = []
+    for each in followed:
+        if time.monotonic() >= each.due_at:
+            each.due_at = time.monotonic() + each.every_s - LOOK_EVERY_S / 2
+            if each.look():
+                changed.append(each)
+    return changed
+
+
+def newest_tag(runs: Path) -> str | None:
+    """The campaign that was written to last: what somebody who opens the page most likely wants to see."""
+    written = {tag: _stamps(runs / tag)[-1] for tag in _folders(runs)}
+    known = {tag: stamp[2] for tag, stamp in written.items() if stamp is not None}
+    return max(known, key=lambda tag: known[tag], default=None)
 
 
 def _folders(runs: Path) -> set[str]:
