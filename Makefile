@@ -13,6 +13,7 @@ $(foreach name,$(SETTINGS),$(if $(filter command,$(firstword $(origin $(name))))
 
 .PHONY: help overnight smoke status watch audit noise bundle verify replay compare doctor image data test attacks bench
 .PHONY: help overnight smoke status show diff log import audit noise bundle verify replay compare doctor image data test attacks bench
+.PHONY: help overnight smoke status watch audit noise bundle verify replay compare dashboard doctor image data test attacks bench
 .DEFAULT_GOAL := help
 
 help:
@@ -28,6 +29,7 @@ help:
 	@echo "make compare     put campaigns of several hosts side by side (OF='a.tar.zst b.tar.zst' OUTPUT=file.html)"
 	@echo "make bundle      one file of a campaign that a stranger can check (TAG=name OUTPUT=file KEY=ssh-key WEIGHTS=1)"
 	@echo "make verify      check a bundle (BUNDLE=file SIGNER=allowed-signers RESCORE=1)"
+	@echo "make dashboard   all campaigns in a browser, as they happen (PORT=8378 HOST=address READ_ONLY=1 NAME=name)"
 	@echo "make doctor      every precondition, with its state and its remedy"
 	@echo "make image       build and freeze the image (VARIANT=cpu KERNELS=none)"
 	@echo "make data        fetch and tokenise the data (PROFILE=cpu)"
@@ -55,6 +57,13 @@ replay: .venv/ready
 
 compare: .venv/ready
 	@$(LAB) compare $(OF) $(if $(OUTPUT),--output $(OUTPUT))
+
+# Some shells export a HOST or a NAME of their own.
+given = $(if $(filter command,$(firstword $(origin $(1)))),$($(1)))
+
+dashboard: .venv/ready
+	@$(LAB) dashboard $(if $(call given,HOST),--host $(HOST)) $(if $(call given,PORT),--port $(PORT)) \
+		$(if $(call given,NAME),--name $(NAME)) $(if $(call given,READ_ONLY),--read-only)
 
 bundle: .venv/ready
 	@$(LAB) bundle $(if $(OUTPUT),--output $(OUTPUT)) $(if $(KEY),--key $(KEY)) $(if $(WEIGHTS),--with-weights)

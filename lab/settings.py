@@ -87,6 +87,11 @@ class Settings(BaseModel):
     strategy: Literal["greedy", "tree"] = "greedy"
     ablate_every: Annotated[int, Field(ge=0)] = 20
 
+    # What opens the live page where it listens beyond loopback; None makes one and keeps it in `state`.
+    dashboard_token: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{32,}$")] | None = Field(
+        default=None, repr=False, exclude=True
+    )
+
     # The host.
     docker_host: str | None = None  # None tries the usual sockets
     install_engine: bool = True

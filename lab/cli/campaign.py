@@ -91,3 +91,33 @@ def mcp(
         port=port if http else None,
         say=lambda line: print(f"lab: {line}", file=sys.stderr, flush=True),
     )
+
+
+@app.command()
+def dashboard(
+    host: Annotated[
+        str, typer.Option(help="Another address than loopback needs the token that is printed.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8378,
+    read_only: Annotated[
+        bool, typer.Option("--read-only", help="No button: nobody can stop, note or queue.")
+    ] = False,
+    ask_token: Annotated[
+        bool, typer.Option("--ask-token", help="Ask for the token on loopback, too.")
+    ] = False,
+    name: Annotated[
+        list[str] | None, typer.Option(help="A further name that this host is reached by.")
+    ] = None,
+) -> None:
+    """The live page: all campaigns in a browser, as they happen."""
+    from lab.dashboard import serve_dashboard
+
+    serve_dashboard(
+        settings_of(),
+        host=host,
+        port=port,
+        read_only=read_only,
+        ask_token=ask_token,
+        names=name or [],
+        say=say,
+    )

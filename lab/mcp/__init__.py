@@ -32,14 +32,15 @@ def serve_mcp(settings: Settings, *, port: int | None, say: Say) -> None:
         BadInput: there is no campaign and no TAG, or HTTP cannot start.
     """
     # Imported late: the SDK takes most of a second, which no other command should wait for.
-    from lab.mcp.serve import TOKEN_FILE, read_token, serve_http, serve_stdio
+    from lab.mcp.serve import TOKEN_FILE, serve_http, serve_stdio
     from lab.mcp.server import make_server
+    from lab.serving import read_token
 
     server = make_server(open_desk(settings))
     if port is None:
         serve_stdio(server)
         return
-    token = read_token(settings.state)
+    token = read_token(settings.state, TOKEN_FILE)
     say(f"the token is in {settings.state / TOKEN_FILE}: Authorization: Bearer <token>")
     serve_http(server, port=port, token=token, say=say)
 

@@ -1,6 +1,6 @@
 """The ways to reach the lab over MCP: stdio, HTTP on loopback behind a token, and a unix socket for a jail.
 
-Owns    the token, and which request may come in
+Owns    which request may come in
 Takes   a Server
 Gives   nothing; both run until the client or the user ends them
 Never   listens on another address than loopback, and never shows the token
@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import hmac
 import os
-import secrets
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -27,16 +26,16 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from lab.errors import BadInput
+from lab.serving import LOOPBACK, listen, serve
 
-HOST = "127.0.0.1"
+HOST = LOOPBACK
 PATH = "/mcp"
 TOKEN_FILE = "mcp.token"  # noqa: S105, the name of a file
 MOST_BODY_BYTES = 2 * 2**20  # a train.py takes at most six times that as JSON
-TOKEN_BYTES = 32
 SOCKET = "mcp.sock"
 JAIL_HOST = "lab"  # what compose/agent/gate/nginx.conf calls us
 CLOSING_S = 5.0
+CLOSING_HTTP_S = 2  # a client that waits for a result does not hold up Ctrl-C
 
 
 class TokenGate:
@@ -78,25 +77,11 @@ def serve_http(
     Raises:
         BadInput: the port is in use.
     """
-    try:
-        listener = socket.create_server((HOST, port))
-    except OSError as error:
-        raise BadInput(
-            f"port {port} of {HOST} cannot be used.",
-            why=error.strerror or str(error),
-            do="choose another with --port, or --port 0 for any.",
-        ) from error
-    with listener:
+    with listen(HOST, port) as listener:
         bound = listener.getsockname()[1]
         app = make_app(server, port=bound, token=token)
         say(f"MCP at http://{HOST}:{bound}{PATH}")
-        config = uvicorn.Config(
-            app,
-            log_level="warning",
-            access_log=False,
-            timeout_graceful_shutdown=2,  # a client that waits for a result does not hold up Ctrl-C
-        )
-        uvicorn.Server(config).run(sockets=[listener])
+        serve(app, listener, closing_s=CLOSING_HTTP_S)
 
 
 @contextlib.contextmanager
@@ -155,34 +140,3 @@ def make_app(server: Server[dict[str, object]], *, port: int, token: str) -> ASG
         transport_security=TransportSecuritySettings(allowed_hosts=hosts, allowed_origins=[]),
     )
     return TokenGate(app, token)
-
-
-def read_token(folder: Path) -> str:
-    """The token of this checkout, made at the first call, in a file that only its user can read.
-
-    Raises:
-        BadInput: others can read it, or it was cut short.
-    """
-    path = folder / TOKEN_FILE
-    folder.mkdir(parents=True, exist_ok=True)
-    draft = folder / f".{TOKEN_FILE}.{os.getpid()}"
-    file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        os.write(file, secrets.token_urlsafe(TOKEN_BYTES).encode() + b"\n")
-        os.fsync(file)
-    finally:
-        os.close(file)
-    try:
-        os.link(draft, path)  # the first of two that start at once wins
-    except FileExistsError:
-        pass
-    finally:
-        draft.unlink()
-    token = path.read_text().strip()
-    if path.stat().st_mode & 0o077 or len(token) < TOKEN_BYTES:
-        raise BadInput(
-            f"the token in {path} is not safe to use.",
-            why="other users can read it, or it is too short.",
-            do="delete the file; the next start makes another.",
-        )
-    return token

@@ -25,8 +25,9 @@ from lab.agents.human import submitted
 from lab.errors import BadInput
 from lab.inbox import Inbox
 from lab.ledger import _encode
-from lab.mcp.serve import read_token
+from lab.mcp.serve import TOKEN_FILE
 from lab.outcome import Status
+from lab.serving import read_token
 from lab.settings import CHECKOUT
 from tests.faults.files import HONEST
 from tests.unit.handed_in import (
@@ -117,7 +118,7 @@ def http_place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         said.append(server.stderr.readline())
         assert server.poll() is None, said
     url = said[-1].split(READY)[1].strip()
-    token = read_token(runs.parent / "state")
+    token = read_token(runs.parent / "state", TOKEN_FILE)
     assert token not in "".join(said), "whoever reads a terminal's log must not get in"
     yield Place(runs=runs, folder=runs / "nov23", transport="http", url=url, token=token)
     server.terminate()
@@ -511,15 +512,15 @@ def test_only_loopback_is_listened_on(http: Place) -> None:
 
 def test_the_token_is_kept_and_is_for_its_user_alone(tmp_path: Path) -> None:
     """A configuration that was written yesterday must work today, and for nobody else."""
-    token = read_token(tmp_path / "state")
-    path = tmp_path / "state" / "mcp.token"
+    token = read_token(tmp_path / "state", TOKEN_FILE)
+    path = tmp_path / "state" / TOKEN_FILE
     assert path.stat().st_mode & 0o777 == 0o600
-    assert read_token(tmp_path / "state") == token
+    assert read_token(tmp_path / "state", TOKEN_FILE) == token
     assert len(token) >= 40
-    assert read_token(tmp_path / "other") != token
+    assert read_token(tmp_path / "other", TOKEN_FILE) != token
     path.chmod(0o644)
     with pytest.raises(BadInput, match="not safe"):
-        read_token(tmp_path / "state")
+        read_token(tmp_path / "state", TOKEN_FILE)
 
 
 def test_it_writes_nothing_but_the_inbox(http: Place) -> None:

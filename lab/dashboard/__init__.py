@@ -1,0 +1,98 @@
+"""The live page: the campaigns of this lab, past and running, in a browser, as they happen.
+
+    gate      who may ask, and the headers that every answer has
+    watching  one look a second at what is followed, for all readers together
+    pages     the routes: Stories, Details, events
+    actions   what a reader may do: stop, pin a note, hand in a train.py
+    wire      JSON, and what is said when something fails
+
+Owns    nothing of a campaign: it can come and go without disturbing a night
+Takes   the runs folder
+Gives   the page of lab/page, and JSON of lab/story/shapes
+Never   listens beyond loopback without a token
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import os
+import socket
+from collections.abc import Sequence
+
+from lab.errors import BadInput
+from lab.host import Say
+from lab.settings import Settings
+
+TOKEN_FILE = "dashboard.token"  # noqa: S105, the name of a file
+CLOSING_S = 2
+NICENESS = 5  # a night that shares our core comes first
+
+
+def serve_dashboard(
+    settings: Settings,
+    *,
+    host: str,
+    port: int,
+    read_only: bool,
+    ask_token: bool,
+    names: Sequence[str],
+    say: Say,
+) -> None:
+    """Serve the page until a signal. Port 0 takes a free one; `names` are further names of this host.
+
+    Raises:
+        BadInput: the address cannot be used, or the token is not safe.
+    """
+    # Imported late: the web server takes a third of a second, which no other command should wait for.
+    from lab.dashboard.gate import LOOPBACK_NAMES, Door
+    from lab.dashboard.pages import make_app
+    from lab.serving import listen, read_token, serve
+
+    address = _address(host)
+    token = None
+    if ask_token or not address.is_loopback:
+        token = settings.dashboard_token or read_token(settings.state, TOKEN_FILE)
+    with contextlib.suppress(OSError):
+        os.nice(NICENESS)
+    with listen(str(address), port) as listener:
+        bound = listener.getsockname()[1]
+        known = {*LOOPBACK_NAMES, *map(str.lower, names)}
+        if not address.is_loopback:
+            known |= {str(address), socket.gethostname().lower()}
+        door = Door(
+            names=frozenset(known),
+            any_address=address.is_unspecified,
+            token=token,
+            cookie=f"nightlab-{bound}",  # a browser sends the cookies of all ports to each
+        )
+        shown = socket.gethostname() if address.is_unspecified else str(address)
+        place = f"http://{f'[{shown}]' if ':' in shown else shown}:{bound}/"
+        if (
+            settings.dashboard_token
+        ):  # who gave it knows it, and what is said here may be kept as a log
+            say(f"live page at {place}?token=... (NIGHTLAB_DASHBOARD_TOKEN)")
+        else:
+            say(f"live page at {place}" + (f"?token={token}" if token else ""))
+        if not address.is_loopback:
+            may = (
+                "see everything here"
+                if read_only
+                else "see everything here, and stop, note and queue"
+            )
+            say(f"whoever has this address may {may}; it goes over the network in the clear")
+        app = make_app(settings.runs, settings.program, door, actions_too=not read_only)
+        serve(app, listener, closing_s=CLOSING_S)
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    if host == "localhost":
+        return ipaddress.IPv4Address("127.0.0.1")
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        raise BadInput(
+            f"{host} is no address.",
+            why="the page listens on one address of this host, or on all of them (0.0.0.0).",
+            do="give the address that others reach this host by (`hostname -I` lists them).",
+        ) from None

@@ -1,0 +1,93 @@
+"""A port of this host, and the secret that opens it: what MCP over HTTP and the live page have in common.
+
+Owns    the socket, the web server's settings, and files of tokens
+Takes   an ASGI application
+Gives   nothing; it runs until a signal
+Never   knows what is served
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import socket
+from pathlib import Path
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from lab.errors import BadInput
+
+LOOPBACK = "127.0.0.1"
+TOKEN_BYTES = 32
+MOST_CONNECTIONS = 512  # a reader holds one for hours
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens on an address of this host. Port 0 takes a free one.
+
+    Raises:
+        BadInput: there is no such address here, or the port is in use.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise BadInput(
+            f"port {port} of {host} cannot be used.",
+            why=error.strerror or str(error),
+            do="choose another with --port, or --port 0 for any.",
+        ) from error
+
+
+def serve(app: ASGIApp, listener: socket.socket, *, closing_s: int) -> None:
+    """Answer until Ctrl-C or `kill`, then give those who are connected `closing_s` seconds."""
+    with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again once all is closed
+        make_server(app, closing_s=closing_s).run(sockets=[listener])
+
+
+def make_server(app: ASGIApp, *, closing_s: int) -> uvicorn.Server:
+    """A server that names neither itself nor who asks it."""
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            ws="none",
+            limit_concurrency=MOST_CONNECTIONS,
+            timeout_graceful_shutdown=closing_s,
+        )
+    )
+
+
+def read_token(folder: Path, name: str) -> str:
+    """The token in the file `name` of this folder, made at the first call; only its user can read it.
+
+    Raises:
+        BadInput: others can read it, or it was cut short.
+    """
+    path = folder / name
+    folder.mkdir(parents=True, exist_ok=True)
+    draft = folder / f".{name}.{os.getpid()}"
+    file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        os.write(file, secrets.token_urlsafe(TOKEN_BYTES).encode() + b"\n")
+        os.fsync(file)
+    finally:
+        os.close(file)
+    try:
+        os.link(draft, path)  # the first of two that start at once wins
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()
+    token = path.read_text().strip()
+    if path.stat().st_mode & 0o077 or len(token) < TOKEN_BYTES:
+        raise BadInput(
+            f"the token in {path} is not safe to use.",
+            why="other users can read it, or it is too short.",
+            do="delete the file; the next start makes another.",
+        )
+    return token

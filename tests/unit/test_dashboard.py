@@ -1,0 +1,357 @@
+"""The page's server over a real socket: what it shows of campaigns, and how it follows them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gzip
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.dashboard.watching import LOOK_EVERY_S, MOST_ROOMS, Room, Watcher
+from lab.imported import import_results
+from lab.runs import locked
+from lab.story.now import write_now
+from lab.story.reading import Tale
+from lab.story.shapes import Now, Point
+from tests.unit.handed_in import NIGHT, SO_FAR, make_campaign, write_record
+from tests.unit.nights import make_night, make_record
+from tests.unit.served import Site, served
+
+TAG = "nov23"
+HOSTILE = '</script><img src=x onerror="alert(1)"> \u2028 data: x'
+IN_TIME_S = 2.0
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    make_campaign(tmp_path / "runs")
+    with served(tmp_path / "runs") as site:
+        yield site
+
+
+def now_of(step: int, title: str = "Wider") -> Now:
+    return Now(
+        at=datetime.now(UTC).isoformat(),
+        pid=1,
+        experiment=6,
+        kind="candidate",
+        title=title,
+        hypothesis="h",
+        agent="offline",
+        phase="training",
+        cap_s=60.0,
+        elapsed_s=float(step),
+        fraction=step / 60,
+        loss=3.0,
+        tokens_per_s=1000.0,
+        curve=(Point(train_s=1.0, step=step, loss=3.0),),
+    )
+
+
+def as_sent(value: object) -> Any:
+    """A shape as a page gets it."""
+    return json.loads(json.dumps(asdict(value)))  # type: ignore[call-overload]
+
+
+def test_the_page_and_its_files_come_from_here(site: Site) -> None:
+    """A page that asked anybody else would not work on a plane, and would tell others what is researched."""
+    page = site.ask("/")
+    assert page.status == 200
+    assert page.headers["content-type"].startswith("text/html")
+    assert b'data-actions="yes"' in page.body
+    for line in page.body.decode().split('"'):
+        if line.startswith("/static/"):
+            file = site.ask(line)
+            assert (file.status, file.headers["x-content-type-options"]) == (200, "nosniff"), line
+            again = site.ask(line, headers={"If-None-Match": file.headers["etag"]})
+            assert (again.status, again.body) == (304, b"")
+    assert site.ask("/static/shell.py").status == 404
+    assert site.ask("/static/../shell.py").status == 404
+    assert site.ask("/static/%2e%2e/shell.py").status == 404
+
+
+def test_a_campaign_is_sent_as_its_story(site: Site) -> None:
+    """The page shows what the report shows: both are the same values."""
+    tale = Tale.open(site.runs / TAG)
+    assert site.get(f"/api/campaigns/{TAG}") == as_sent(tale.story())
+    for number in (1, SO_FAR):
+        detail = site.get(f"/api/campaigns/{TAG}/experiments/{number}")
+        assert detail == as_sent(tale.detail(number))
+    listed = site.get("/api/campaigns")
+    assert listed == {"campaigns": [as_sent(tale.brief())], "actions": True}
+
+
+def test_large_answers_are_packed(tmp_path: Path) -> None:
+    """10,000 experiments are megabytes, and a team is not always near."""
+    make_campaign(tmp_path, make_night(60))
+    with served(tmp_path) as site:
+        packed = site.ask(f"/api/campaigns/{TAG}", headers={"Accept-Encoding": "gzip"})
+        assert packed.headers["content-encoding"] == "gzip"
+        assert json.loads(gzip.decompress(packed.body)) == site.get(f"/api/campaigns/{TAG}")
+        assert len(packed.body) < len(gzip.decompress(packed.body)) / 3
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/nothing",
+        "/api/campaigns/other",
+        "/api/campaigns/other/events",
+        "/api/campaigns/..",
+        "/api/campaigns/../../etc/passwd",
+        "/api/campaigns/%2e%2e",
+        "/api/campaigns/%2e%2e%2fsecret",
+        "/api/campaigns/..%2f..%2fsecret/experiments/1",
+        "/api/campaigns/.hidden",
+        "/api/campaigns/linked",
+        "/api/campaigns/file",
+        "/api/campaigns/folder",
+        "/api/campaigns/nov23%00",
+        f"/api/campaigns/{TAG}%2fexperiments",
+        f"/api/campaigns/{TAG}/experiments/99",
+        f"/api/campaigns/{TAG}/experiments/0",
+        f"/api/campaigns/{TAG}/ledger.jsonl",
+    ],
+)
+def test_nothing_but_a_listed_campaign_is_read(tmp_path: Path, path: str) -> None:
+    """A name in an address may hold anything; it is compared with names and never joined to a path."""
+    runs = tmp_path / "runs"
+    make_campaign(runs)
+    secret = make_campaign(tmp_path / "elsewhere")
+    secret.rename(tmp_path / "secret")
+    (runs / "linked").symlink_to(tmp_path / "secret")
+    make_campaign(tmp_path / "more").rename(runs / ".hidden")
+    (runs / "file").write_text("x")
+    (runs / "folder").mkdir()
+    with served(runs) as site:
+        answer = site.ask(path)
+        assert answer.status == 404 and answer.error
+        assert [brief["tag"] for brief in site.get("/api/campaigns")["campaigns"]] == [TAG]
+
+
+@pytest.mark.parametrize("number", ["x", "-1", "1.0", "9" * 5000, "1e3", "%D9%A1"])
+def test_an_experiment_has_a_number(site: Site, number: str) -> None:
+    """What is not one is answered in words, whatever it is."""
+    answer = site.ask(f"/api/campaigns/{TAG}/experiments/{number}")
+    assert answer.status == 422 and "number" in answer.error
+    after = site.ask(f"/api/campaigns/{TAG}/events?after={number}")
+    assert after.status == 422 and "number" in after.error
+
+
+def test_a_campaign_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    """One broken folder must not take the others from the list, nor become a server error."""
+    make_campaign(tmp_path / "runs")
+    broken = make_campaign(tmp_path / "more").rename(tmp_path / "runs" / "broken")
+    ledger = broken / "ledger.jsonl"
+    good = ledger.read_bytes()
+    ledger.write_bytes(good.replace(b'"number"', b'"nothing"', 1))
+    with served(tmp_path / "runs") as site:
+        briefs = {brief["tag"]: brief for brief in site.get("/api/campaigns")["campaigns"]}
+        assert briefs[TAG]["problem"] is None and briefs["broken"]["problem"]
+        for path in ("", "/experiments/1", "/events"):
+            answer = site.ask(f"/api/campaigns/broken{path}")
+            assert answer.status == 409 and "ledger" in answer.error
+        ledger.write_bytes(good)
+        time.sleep(LOOK_EVERY_S)
+        assert len(site.get("/api/campaigns/broken")["rows"]) == SO_FAR
+
+
+def test_hostile_words_travel_as_text(tmp_path: Path) -> None:
+    """Titles, logs and diffs are somebody's: JSON carries them, and no answer of ours is HTML with them in it."""
+    folder = make_campaign(tmp_path, [*NIGHT, make_record(SO_FAR + 1, title=HOSTILE)])
+    place = folder / "experiments" / f"{SO_FAR + 1:04d}"
+    (place / "train.log").write_bytes(b"\xff\xfe " + HOSTILE.encode() + b"\x1b[31m\x00")
+    (place / "change.diff").write_text(f"-{HOSTILE}\n+{HOSTILE}\n")
+    with served(tmp_path) as site, locked(folder):
+        write_now(folder, now_of(1, title=HOSTILE))
+        story = site.ask(f"/api/campaigns/{TAG}")
+        assert story.headers["content-type"] == "application/json"
+        assert "<img src=x onerror" in story.json["rows"][-1]["title"]
+        detail = site.ask(f"/api/campaigns/{TAG}/experiments/{SO_FAR + 1}")
+        assert detail.headers["content-type"] == "application/json"
+        assert "<img src=x onerror" in detail.json["log_tail"]
+        with site.events(f"/api/campaigns/{TAG}/events?after=0") as events:
+            assert (
+                events.next("story").data["new_rows"][-1]["title"]
+                == story.json["rows"][-1]["title"]
+            )
+            assert events.next("now").data["title"] == HOSTILE
+        assert b"onerror" not in site.ask("/").body
+
+
+def test_a_growing_campaign_is_followed(site: Site) -> None:
+    """Within two seconds, and only what is new: a night of 1,000 experiments is not sent again each minute."""
+    folder = site.runs / TAG
+    with site.events(f"/api/campaigns/{TAG}/events?after={SO_FAR}") as events:
+        first = events.next("story")
+        assert (first.data["first"], first.data["new_rows"]) == (SO_FAR, [])
+        assert events.next("now").data is None
+        for number in (SO_FAR + 1, SO_FAR + 2):
+            write_record(folder, make_record(number, title=f"idea {number}"))
+            began = time.monotonic()
+            event = events.next("story")
+            assert time.monotonic() - began < IN_TIME_S
+            assert event.data["first"] == number - 1
+            assert [row["title"] for row in event.data["new_rows"]] == [f"idea {number}"]
+            assert event.data["standing"]["experiments"] == number
+            assert "rows" not in event.data
+            assert event.mark == str(number)
+        whole = site.get(f"/api/campaigns/{TAG}")
+        del whole["rows"]
+        assert {k: v for k, v in event.data.items() if k not in ("new_rows", "first")} == whole
+
+
+def test_a_reader_says_what_it_has(site: Site) -> None:
+    """`after` is what the page loaded; after a lost connection the browser itself says what came last."""
+    path = f"/api/campaigns/{TAG}/events"
+    with site.events(f"{path}?after=2") as events:
+        event = events.next("story").data
+        assert (event["first"], [row["number"] for row in event["new_rows"]]) == (
+            2,
+            list(range(3, SO_FAR + 1)),
+        )
+    with site.events(f"{path}?after=2", **{"Last-Event-ID": str(SO_FAR - 1)}) as events:
+        assert [row["number"] for row in events.next("story").data["new_rows"]] == [SO_FAR]
+    with site.events(f"{path}?after=900") as events:  # it has rows of another campaign of that name
+        event = events.next("story").data
+        assert (event["first"], len(event["new_rows"])) == (0, SO_FAR)
+    with site.events(path) as events:
+        assert len(events.next("story").data["new_rows"]) == SO_FAR
+
+
+def test_a_ledger_that_begins_anew_is_sent_anew(site: Site) -> None:
+    """Somebody removes a campaign and starts another of the same name while a page is open."""
+    folder = site.runs / TAG
+    with site.events(f"/api/campaigns/{TAG}/events?after={SO_FAR}") as events:
+        assert events.next("story").data["first"] == SO_FAR
+        (folder / "ledger.jsonl").unlink()
+        write_record(folder, make_record(1, kind="baseline", title="another"))
+        event = events.next("story").data
+        while len(event["new_rows"]) != 1:  # it was seen between the two
+            event = events.next("story").data
+        assert (event["first"], event["new_rows"][0]["title"]) == (0, "another")
+
+
+def test_what_runs_now_is_told(site: Site) -> None:
+    """Phase, curve and log of the experiment under way, and at last that nothing runs."""
+    folder = site.runs / TAG
+    with site.events(f"/api/campaigns/{TAG}/events?after={SO_FAR}") as events:
+        assert events.next("story").data["running"] is False
+        assert events.next("now").data is None
+        with locked(folder):
+            write_now(folder, now_of(1))
+            began = time.monotonic()
+            assert events.next("story").data["running"] is True
+            assert events.next("now").data["elapsed_s"] == 1.0
+            assert time.monotonic() - began < IN_TIME_S
+            write_now(folder, now_of(2))
+            now = events.next("now").data
+            assert now == as_sent(now_of(2)) | {"at": now["at"]}
+        assert events.next("story").data["running"] is False
+        assert events.next("now").data is None
+
+
+def test_the_list_is_followed(site: Site) -> None:
+    """A campaign that begins, ends or is imported shows without a reload."""
+    with site.events("/api/events") as events:
+        first = events.next("campaigns").data
+        assert first == site.get("/api/campaigns")
+        with locked(site.runs / TAG):
+            (brief,) = events.next("campaigns").data["campaigns"]
+            assert (brief["running"], brief["tried"]) == (True, 1)
+            write_record(site.runs / TAG, make_record(SO_FAR + 1))
+            (brief,) = events.next("campaigns").data["campaigns"]
+            assert brief["tried"] == 2
+        assert events.next("campaigns").data["campaigns"][0]["running"] is False
+        table = site.runs.parent / "results.tsv"
+        table.write_text(
+            "commit\tval_bpb\tmemory_gb\tstatus\tdescription\nabc1234\t1.0\t2.0\tkeep\tx\n"
+        )
+        import_results(site.runs, table, "theirs")
+        tags = {brief["tag"] for brief in events.next("campaigns").data["campaigns"]}
+        assert tags == {TAG, "theirs"}
+
+
+def test_a_lab_without_campaigns_has_a_page(tmp_path: Path) -> None:
+    """The first thing that somebody may start is the page."""
+    with served(tmp_path / "runs") as site:
+        assert site.get("/api/campaigns")["campaigns"] == []
+        with site.events("/api/events") as events:
+            assert events.next("campaigns").data["campaigns"] == []
+            make_campaign(tmp_path / "runs")
+            assert events.next("campaigns").data["campaigns"][0]["tag"] == TAG
+
+
+def test_any_number_of_readers_cost_one_look(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten colleagues who watch a night must not take ten times the time from it."""
+    looks: list[float] = []
+    look = Room.look
+
+    def counted(room: Room) -> bool:
+        looks.append(time.monotonic())
+        return look(room)
+
+    monkeypatch.setattr(Room, "look", counted)
+    path = f"/api/campaigns/{TAG}/events?after={SO_FAR}"
+    with contextlib.ExitStack() as readers:
+        streams = [readers.enter_context(site.events(path)) for _ in range(10)]
+        for stream in streams:
+            stream.next("now")
+        looks.clear()
+        time.sleep(3.3 * LOOK_EVERY_S)
+        assert 2 <= len(looks) <= 4
+    time.sleep(2.5 * LOOK_EVERY_S)
+    looks.clear()
+    time.sleep(2.5 * LOOK_EVERY_S)
+    assert looks == [], "nobody listens, so nobody looks"
+
+
+def test_looking_writes_nothing(site: Site) -> None:
+    """Whatever readers do, a night's own files are the night's."""
+
+    def contents() -> dict[str, tuple[bytes, int]]:
+        return {
+            str(path): (path.read_bytes(), path.stat().st_mtime_ns)
+            for path in site.runs.rglob("*")
+            if path.is_file()
+        }
+
+    with (site.runs / TAG / "ledger.jsonl").open("ab") as file:
+        file.write(
+            b'{"number": 99, "tor'
+        )  # what a power cut leaves; mending it is the controller's
+    before = contents()
+    site.get("/api/campaigns")
+    site.get(f"/api/campaigns/{TAG}")
+    site.get(f"/api/campaigns/{TAG}/experiments/3")
+    with site.events(f"/api/campaigns/{TAG}/events") as events:
+        events.next("now")
+    assert contents() == before
+
+
+def test_campaigns_that_nobody_follows_are_closed(tmp_path: Path) -> None:
+    """Whoever walks through a year of campaigns must not fill the memory that trains."""
+    campaign = make_campaign(tmp_path / "made")
+    runs = tmp_path / "runs"
+    for number in range(20):
+        shutil.copytree(campaign, runs / f"c{number}")
+
+    async def walk() -> list[str]:
+        watcher = Watcher(runs)
+        with watcher.following(watcher.room("c0")):
+            for number in range(1, 20):
+                watcher.room(f"c{number}").story_json()
+            return [f"c{number}" for number in range(20) if watcher.room(f"c{number}").tale]
+
+    kept = asyncio.run(walk())
+    assert "c0" in kept, "somebody follows it"
+    assert len(kept) <= MOST_ROOMS + 1
