@@ -12,7 +12,7 @@
     const warning = N.el("p", { class: "warning", role: "status", hidden: true });
     const none = N.el("p", { class: "none", hidden: true, text: "There is no campaign yet. `make smoke` or `make overnight` starts one, and it appears here by itself." });
     const node = N.el("nav", { class: "choose", "aria-labelledby": "choose-title" },
-      N.el("h2", { id: "choose-title", text: "Campaigns" }), list, none, warning);
+      N.el("p", { id: "choose-title", class: "name", text: "Campaigns" }), list, none, warning);
     let told = "";
     return {
       node,
@@ -62,11 +62,4 @@
     if (brief.created_at) parts.push(N.date(brief.created_at));
     return parts.join(" · ");
   }
-
-  // Draws a list anew without taking the keyboard away from who stands in it.
-  N.keepFocus = (place, act) => {
-    const key = place.contains(document.activeElement) ? document.activeElement.dataset.key : null;
-    act();
-    if (key) for (const node of place.querySelectorAll("[data-key]")) if (node.dataset.key === key) node.focus({ preventScroll: true });
-  };
 })();
