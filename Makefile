@@ -11,13 +11,14 @@ SETTINGS := TAG HOURS EXPERIMENTS AGENT SCRIPT PROFILE SEED NOISE_RUNS BPB_PER_L
 $(foreach name,$(SETTINGS),$(if $(filter command,$(firstword $(origin $(name)))),\
     $(eval export NIGHTLAB_$(name) := $($(name)))))
 
-.PHONY: help overnight smoke status audit noise bundle verify replay compare doctor image data test attacks bench
+.PHONY: help overnight smoke status report audit noise bundle verify replay compare doctor image data test attacks bench
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make overnight   research by itself (HOURS=8 TAG=name EXPERIMENTS=n AGENT=offline PROFILE=cpu)"
 	@echo "make smoke       the whole loop on a tiny budget, a few minutes"
 	@echo "make status      show a campaign (TAG=name; the latest if not given)"
+	@echo "make report      one page of a campaign to send, and a card to post (TAG=name OUTPUT=file.html)"
 	@echo "make audit       audit the best experiment blindly (TAG=name N=7 audits another)"
 	@echo "make noise       measure how much seeds alone move the score here (FILE=train.py RUNS=5)"
 	@echo "make replay      run the claim of another lab's bundle here (BUNDLE=file EXPERIMENT=7 RUNS=3)"
@@ -33,6 +34,9 @@ help:
 
 overnight smoke status doctor data test attacks bench: .venv/ready
 	@$(LAB) $@
+
+report: .venv/ready
+	@$(LAB) report $(if $(OUTPUT),--output $(OUTPUT))
 
 audit: .venv/ready
 	@$(LAB) audit $(N)

@@ -31,6 +31,26 @@ def status(
 
 
 @app.command()
+def report(
+    tag: Tag = None,
+    output: Annotated[
+        Path | None, typer.Option(help="A file or a folder; in the campaign's own if not given.")
+    ] = None,
+) -> None:
+    """Write a campaign as one page that needs nothing else, and a card to post."""
+    from lab.report.drawing import CARD_FILE
+    from lab.report.writing import write_report
+    from lab.runs import find_to_look
+
+    settings = settings_of(tag=tag)
+    folder = find_to_look(settings.runs, settings.tag)
+    page = write_report(folder, output)
+    say(f"report: {page} ({page.stat().st_size / 1e6:.2f} MB)")
+    if output is None:
+        say(f"card to post: {folder / CARD_FILE}")
+
+
+@app.command()
 def submit(
     file: Annotated[Path, typer.Argument(help="A train.py.")],
     title: Annotated[str, typer.Option(help="One line: what was changed.")],
