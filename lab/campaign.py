@@ -35,7 +35,7 @@ from lab.errors import CampaignError
 from lab.facts import FACTS_FILE, Facts, compare, read_facts, to_json
 from lab.gate import CONFIG_FILE, WEIGHTS_FILE
 from lab.ledger import Ledger, Record, noise_of, open_candidate
-from lab.runs import locked
+from lab.runs import IMPORTED_FILE, locked
 from lab.verdict import Noise
 from lab.workspace import Workspace
 
@@ -231,6 +231,12 @@ def open_campaign(runs: Path, facts: Facts, *, seed_train_py: str) -> Iterator[C
         CampaignError: it was made with another image, data or hardware, or was altered.
     """
     folder = runs / facts.tag
+    if (folder / IMPORTED_FILE).exists():
+        raise CampaignError(
+            f"{facts.tag} was imported, and nothing can be added to it.",
+            why="a results.tsv has no code, no seeds and no noise to go on from.",
+            do="start a new TAG; nothing was written.",
+        )
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder):
         path = folder / FACTS_FILE

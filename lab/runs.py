@@ -20,6 +20,7 @@ from lab.errors import BadInput, CampaignBusy
 from lab.facts import FACTS_FILE
 
 LOCK_FILE = "lock"
+IMPORTED_FILE = "imported.json"  # instead of campaign.json: somebody's results.tsv, only to look at
 LOOK_S = 0.3
 
 
@@ -50,12 +51,31 @@ def find_campaign(runs: Path, tag: str | None) -> Path:
     """The folder of a campaign: the one named, else the one that was written to last.
 
     Raises:
+        BadInput: there is none, or what is named was imported.
+    """
+    if tag is not None and (runs / tag / IMPORTED_FILE).exists():
+        raise BadInput(
+            f"{tag} was imported: there are its results, and no campaign.",
+            why="a results.tsv has no code, no seeds and no noise to go on from.",
+            do=f"look at it with `lab show --tag {tag}`, or name a campaign of this lab.",
+        )
+    return _find(runs, tag, (FACTS_FILE,))
+
+
+def find_to_look(runs: Path, tag: str | None) -> Path:
+    """The folder of a campaign or of what was imported: the one named, else the latest.
+
+    Raises:
         BadInput: there is none.
     """
-    if tag is not None and (runs / tag / FACTS_FILE).exists():
+    return _find(runs, tag, (FACTS_FILE, IMPORTED_FILE))
+
+
+def _find(runs: Path, tag: str | None, kinds: tuple[str, ...]) -> Path:
+    if tag is not None and any((runs / tag / kind).exists() for kind in kinds):
         return runs / tag
     found = sorted(
-        (path.parent for path in runs.glob(f"*/{FACTS_FILE}")),
+        (path.parent for kind in kinds for path in runs.glob(f"*/{kind}")),
         key=lambda folder: max(f.stat().st_mtime for f in folder.iterdir()),
     )
     if tag is None and found:

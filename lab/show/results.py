@@ -349,17 +349,24 @@ def read_records(folder: Path) -> list[Record]:
     content = path.read_bytes() if path.exists() else b""
     records = []
     for number, line in enumerate(content.split(b"\n")[:-1], start=1):
-        try:
-            fields = json.loads(line)
-            fields.pop("previous_sha256", None)
-            records.append(_RECORD.validate_python(fields))
-        except (ValueError, AttributeError, ValidationError) as error:
-            raise CampaignError(
-                f"the ledger {path} was altered.",
-                why=f"line {number} is not a record.",
-                do="restore the file from a copy, or start a new TAG; nothing was written.",
-            ) from error
+        records.append(record_of(line, path, number))
     return records
+
+
+def record_of(line: bytes, path: Path, number: int) -> Record:
+    """The Record in line `number` of the ledger at `path`; who checks the chain is `Ledger.open`.
+
+    Raises:
+        CampaignError: it is not a Record.
+    """
+    try:
+        return _RECORD.validate_json(line)
+    except ValidationError as error:
+        raise CampaignError(
+            f"the ledger {path} was altered.",
+            why=f"line {number} is not a record.",
+            do="restore the file from a copy, or start a new TAG; nothing was written.",
+        ) from error
 
 
 def prior_of(campaign: dict[str, Any]) -> Noise | None:

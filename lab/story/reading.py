@@ -1,0 +1,319 @@
+"""A campaign's folder as a Story that grows with its ledger.
+
+Owns    what was read of a ledger already, so that only new lines are parsed
+Takes   the folder of a campaign, running or not, or of an imported table
+Gives   a Tale; Briefs of all campaigns
+Never   writes, takes the lock or checks the chain: looking at a night that runs cannot disturb it
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from lab.errors import BadInput, CampaignError, LabError
+from lab.facts import FACTS_FILE, SCHEMA
+from lab.imported import TABLE_FILE, Imported, read_imported
+from lab.ledger import Record
+from lab.runs import IMPORTED_FILE, is_running
+from lab.show.results import (
+    LEDGER_FILE,
+    hardware_of,
+    one_line,
+    prior_of,
+    read_campaign,
+    record_of,
+)
+from lab.story.branches import branches_of
+from lab.story.budget import budget_of
+from lab.story.contributions import contributions_of, contributions_of_imported
+from lab.story.detail import detail_of, detail_of_imported
+from lab.story.facts import (
+    class_of,
+    commands_of,
+    conditions_of,
+    facts_of,
+    facts_of_imported,
+    missing_of,
+)
+from lab.story.rows import Course, rows_of_imported
+from lab.story.sentences import sentences_of, sentences_of_imported
+from lab.story.shapes import Brief, Detail, Row, Story
+from lab.story.standing import standing_of, standing_of_imported
+
+Stamp = tuple[int, int, int] | None  # inode, size, time of the last write; None: no such file
+
+
+class Tale:
+    """One campaign as it is read. Everything in it is as of the last `refresh`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.tag = folder.name
+        self.records: list[Record] = []  # empty for an imported table
+        self.imported: Imported | None = None
+        self.running = False
+        self._campaign: dict[str, Any] = {}
+        self._rows: list[Row] = []
+        self._course = Course()
+        self._read_bytes = 0  # of the ledger: whole lines
+        self._tip_sha256: str | None = None  # of its last whole line
+        self._seen: Stamp = None
+        self._story: Story | None = None
+
+    @classmethod
+    def open(cls, folder: Path) -> Tale:
+        """Read a campaign, or what was imported.
+
+        Raises:
+            CampaignError: there is neither, or it was altered.
+        """
+        tale = cls(folder)
+        if (folder / IMPORTED_FILE).exists() and not (folder / FACTS_FILE).exists():
+            tale.imported = read_imported(folder)
+            tale._rows = list(rows_of_imported(tale.imported.runs))
+            return tale
+        tale._campaign = read_campaign(folder)
+        try:
+            tale.refresh()
+        except CampaignError as error:
+            raise _told_version(error, folder, tale._campaign) from error
+        return tale
+
+    def refresh(self) -> bool:
+        """Read what the ledger grew by; whether anything changed. Without a change, a stat and a look at the lock.
+
+        Raises:
+            CampaignError: a new line is not a Record, or the ledger cannot be read.
+        """
+        if self.imported is not None:
+            return False
+        running = is_running(self.folder)
+        changed = running != self.running
+        self.running = running
+        seen = stamp_of(self.folder / LEDGER_FILE)
+        if seen != self._seen:
+            changed = self._read(seen) or changed
+            self._seen = seen
+        if changed:
+            self._story = None
+        return changed
+
+    def story(self) -> Story:
+        """The whole campaign; the same object until a `refresh` finds a change."""
+        if self._story is None:
+            self._story = self._tell() if self.imported is None else self._tell_imported()
+        return self._story
+
+    def rows_since(self, count: int) -> tuple[Row, ...]:
+        """The Rows after the first `count`."""
+        return tuple(self._rows[max(count, 0) :])
+
+    def detail(self, number: int) -> Detail:
+        """What experiment `number` opens to.
+
+        Raises:
+            BadInput: there is none.
+        """
+        if not 1 <= number <= len(self._rows):
+            raise BadInput(
+                f"there is no experiment {number} in {self.tag}.",
+                why=f"it has {len(self._rows)}.",
+                do=f"name one of 1 to {len(self._rows)}." if self._rows else "wait for the first.",
+            )
+        if self.imported is not None:
+            return detail_of_imported(self._rows[number - 1])
+        return detail_of(self.folder, self.records, number)
+
+    def brief(self) -> Brief:
+        """The campaign as a line of a list."""
+        return _brief(self)
+
+    @property
+    def best_experiment(self) -> int | None:
+        """The run whose weights are the best: what a command means that names no number."""
+        return self.story().standing.best_experiment
+
+    def _read(self, seen: Stamp) -> bool:
+        """Parse the whole lines that are new; whether there were any. A torn last line is no line yet."""
+        if self._seen and (seen is None or seen[0] != self._seen[0] or seen[1] < self._read_bytes):
+            self._forget()  # another file, or a line was taken back that never reached the disk
+        if seen is None:
+            return True
+        path = self.folder / LEDGER_FILE
+        try:
+            with path.open("rb") as file:
+                file.seek(self._read_bytes)
+                whole, newline, _ = file.read().rpartition(b"\n")
+        except OSError as error:
+            raise CampaignError(
+                f"the ledger {path} cannot be read.", why=error.strerror or str(error)
+            ) from error
+        for line in whole.split(b"\n") if newline else ():
+            record = record_of(line, path, len(self.records) + 1)
+            if record.number != len(self.records) + 1:
+                raise CampaignError(
+                    f"the ledger {path} was altered.",
+                    why=f"line {len(self.records) + 1} is experiment {record.number}.",
+                    do="restore the file from a copy; nothing was written.",
+                )
+            self.records.append(record)
+            self._rows.append(self._course.add(record))
+            self._read_bytes += len(line) + 1
+            self._tip_sha256 = hashlib.sha256(line).hexdigest()
+        return bool(newline)
+
+    def _forget(self) -> None:
+        self.records, self._rows, self._course = [], [], Course()
+        self._read_bytes, self._tip_sha256 = 0, None
+
+    def _tell(self) -> Story:
+        campaign = self._campaign
+        standing = standing_of(self.records, prior_of(campaign))
+        return Story(
+            tag=self.tag,
+            running=self.running,
+            imported=False,
+            profile=_text(campaign, "profile"),
+            agent=_text(campaign, "agent"),
+            hardware=hardware_of(campaign) or None,
+            class_id=_class_id(campaign),
+            created_at=_text(campaign, "created_at"),
+            sentences=sentences_of(standing, campaign, running=self.running),
+            standing=standing,
+            rows=tuple(self._rows),
+            contributions=contributions_of(self.records, self._rows),
+            lineage=branches_of(self.records),
+            budget=budget_of(self.records),
+            facts=facts_of(campaign, len(self.records), tip_sha256=self._tip_sha256),
+            hardware_class=class_of(campaign),
+            conditions=conditions_of(campaign),
+            missing=missing_of(campaign),
+            commands=commands_of(self.tag),
+        )
+
+    def _tell_imported(self) -> Story:
+        assert self.imported is not None
+        standing, table = standing_of_imported(self._rows), self.imported
+        return Story(
+            tag=self.tag,
+            running=False,
+            imported=True,
+            profile=None,
+            agent=None,
+            hardware=None,
+            class_id=None,
+            created_at=table.imported_at,
+            sentences=sentences_of_imported(standing, file=table.file),
+            standing=standing,
+            rows=tuple(self._rows),
+            contributions=contributions_of_imported(self._rows),
+            lineage=(),
+            budget=(),
+            facts=facts_of_imported(table.file, table.sha256, table.imported_at),
+            hardware_class=(),
+            conditions=(),
+            missing=(),
+            commands=(),
+        )
+
+
+def list_briefs(runs: Path, tales: Mapping[str, Tale] | None = None) -> list[Brief]:
+    """Every campaign and imported table, the newest first; one that cannot be read says why.
+
+    What did not change since the last call is not read again. `tales` are open already, by tag, and are
+    asked instead of their folders, so that a night that runs is never read as a whole.
+    """
+    found = []
+    for folder in _folders(runs):
+        tale = (tales or {}).get(folder.name)
+        if tale is not None:
+            found.append(_guarded(tale))
+            continue
+        stamps = tuple(
+            stamp_of(folder / name) for name in (FACTS_FILE, LEDGER_FILE, IMPORTED_FILE, TABLE_FILE)
+        )
+        found.append(_read_brief(folder, stamps, is_running(folder)))
+    return sorted(found, key=lambda brief: (brief.created_at or "", brief.tag), reverse=True)
+
+
+def stamp_of(path: Path) -> Stamp:
+    """What changes when a file does."""
+    try:
+        facts = path.stat()
+    except OSError:
+        return None
+    return facts.st_ino, facts.st_size, facts.st_mtime_ns
+
+
+def _folders(runs: Path) -> list[Path]:
+    try:
+        folders = sorted(runs.iterdir())
+    except OSError:  # no campaign was ever made here
+        return []
+    return [
+        folder
+        for folder in folders
+        if not folder.name.startswith(".")
+        and any((folder / name).exists() for name in (FACTS_FILE, IMPORTED_FILE))
+    ]
+
+
+@lru_cache(maxsize=1024)
+def _read_brief(folder: Path, stamps: tuple[Stamp, ...], running: bool) -> Brief:
+    """A Brief is as good as the files that it was read from: their stamps are its key."""
+    try:
+        return Tale.open(folder).brief()
+    except LabError as error:
+        return Brief(tag=folder.name, problem=one_line(f"{error.what} {error.why}"))
+
+
+def _guarded(tale: Tale) -> Brief:
+    try:
+        tale.refresh()
+        return tale.brief()
+    except LabError as error:
+        return Brief(tag=tale.tag, problem=one_line(f"{error.what} {error.why}"))
+
+
+def _brief(tale: Tale) -> Brief:
+    story = tale.story()
+    return Brief(
+        tag=tale.tag,
+        problem=None,
+        running=story.running,
+        imported=story.imported,
+        profile=story.profile,
+        hardware=story.hardware,
+        class_id=story.class_id,
+        created_at=story.created_at,
+        tried=story.standing.tried,
+        kept=story.standing.kept,
+        baseline_bpb=story.standing.baseline_bpb,
+        best_bpb=story.standing.best_bpb,
+    )
+
+
+def _told_version(error: CampaignError, folder: Path, campaign: dict[str, Any]) -> CampaignError:
+    """Records of another version do not parse here, and nobody altered them."""
+    schema = campaign.get("schema")
+    if schema in (None, SCHEMA):
+        return error
+    return CampaignError(
+        f"the campaign in {folder} was made by another version of the lab.",
+        why=f"its facts have schema {one_line(str(schema), 20)}, this version reads {SCHEMA}.",
+        do="look at it with the version that made it; nothing was written.",
+    )
+
+
+def _text(campaign: dict[str, Any], name: str) -> str | None:
+    value = campaign.get(name)
+    return one_line(str(value), 120) if value else None
+
+
+def _class_id(campaign: dict[str, Any]) -> str | None:
+    fingerprint = campaign.get("fingerprint")
+    return _text(fingerprint, "class_id") if isinstance(fingerprint, dict) else None

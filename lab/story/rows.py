@@ -1,0 +1,154 @@
+"""Each experiment as a line: what a table and a chart show of it.
+
+Owns    Rows; one never changes once it is made, so a page that has it needs only what came after
+Takes   Records one by one in their order, or the Runs of an imported table
+Gives   Rows
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from lab.imported import Run
+from lab.ledger import AUDIT, BASELINE, CANDIDATE, CONFIRM, REPLAY, Record
+from lab.show.results import ending, ending_in_words, kept_bpb, one_line
+from lab.story.shapes import Row
+
+TITLE_CHARS = 200
+
+
+@dataclass(slots=True)
+class Course:
+    """What the next Row needs of all Records before it."""
+
+    began: datetime | None = None
+    baselines: list[float] = field(default_factory=list)
+    reruns: dict[int, list[float]] = field(default_factory=dict)  # by candidate
+    head: int | None = None  # the candidate that was kept last
+    best_bpb: float | None = None
+
+    def add(self, record: Record) -> Row:
+        """The Row of the next Record."""
+        self._follow(record)
+        trial = record.trial
+        word = ending(record)
+        kept = kept_bpb(record)
+        return Row(
+            number=record.number,
+            kind=record.kind,
+            ending=word,
+            ending_words=ending_in_words(word),
+            original=record.original,
+            title=title_of(record.title),
+            agent=record.agent or None,
+            val_bpb=trial.val_bpb,
+            score_bpb=trial.val_bpb if kept is None else kept,
+            holdout_bpb=trial.holdout.bpb if trial.holdout else None,
+            gain_bpb=record.verdict.gain_bpb,
+            best_bpb=self.best_bpb,
+            audited=trial.audit is not None,
+            train_s=trial.training.train_s if trial.training else None,
+            total_s=trial.total_s,
+            at_s=self._since_began(record.finished_at),
+            cost_usd=record.cost_usd,
+            energy_j=trial.telemetry.energy_j if trial.telemetry else None,
+            net_lines=record.net_lines,
+            commit=record.commit,
+        )
+
+    def _follow(self, record: Record) -> None:
+        """Move the best as `lab.ledger.best_of` finds it, without looking at all Records again."""
+        if self.began is None:
+            self.began = moment(record.started_at)
+        score = record.trial.val_bpb
+        if record.kind == CONFIRM and record.original is not None and score is not None:
+            self.reruns.setdefault(record.original, []).append(score)
+        if record.kind == BASELINE and score is not None:
+            self.baselines.append(score)
+        if record.verdict.keep and record.original is not None:
+            self.head = record.original
+        if record.kind in (BASELINE, CONFIRM) or record.verdict.keep:
+            runs = self.baselines if self.head is None else self.reruns.get(self.head, [])
+            self.best_bpb = statistics.fmean(runs) if runs else None
+
+    def _since_began(self, stamp: str) -> float | None:
+        now = moment(stamp)
+        return (now - self.began).total_seconds() if now and self.began else None
+
+
+def title_of(text: str) -> str:
+    """A title on one line, of a length that a table can hold."""
+    return one_line(text, TITLE_CHARS)
+
+
+def moment(stamp: str) -> datetime | None:
+    """A moment with its time zone; None for what is no such stamp."""
+    try:
+        parsed = datetime.fromisoformat(stamp)
+    except ValueError:
+        return None
+    return parsed if parsed.tzinfo is not None else None
+
+
+def rows_of_imported(runs: Sequence[Run]) -> tuple[Row, ...]:
+    """The lines of a table. The first measured one is the baseline, where none is called so."""
+    named = any(run.ending == "baseline" for run in runs)
+    first = next((run.number for run in runs if run.val_bpb is not None), None)
+    reruns: dict[int, list[float]] = {}
+    baselines: list[float] = []
+    kept: list[float] = []
+    rows = []
+    for run in runs:
+        is_baseline = run.ending == "baseline" if named else run.number == first
+        word = "baseline" if is_baseline else run.ending
+        score = run.val_bpb
+        if run.original is not None and score is not None and word != AUDIT:
+            scores = reruns.setdefault(run.original, [])
+            scores.append(score)
+            score = statistics.fmean(scores) if word == "keep" else score
+        before = _best(baselines, kept)
+        if score is not None and is_baseline:
+            baselines.append(score)
+        elif score is not None and word == "keep":
+            kept.append(min([score, *kept[-1:]]))
+        rows.append(
+            Row(
+                number=run.number,
+                kind=_kind(word, run),
+                ending=word,
+                ending_words=ending_in_words(word),
+                original=run.original,
+                title=title_of(run.title),
+                agent=None,
+                val_bpb=run.val_bpb,
+                score_bpb=score,
+                holdout_bpb=run.holdout_bpb,
+                gain_bpb=before - score if before is not None and score is not None else None,
+                best_bpb=_best(baselines, kept),
+                audited=run.audited,
+                train_s=None,
+                total_s=None,
+                at_s=None,
+                cost_usd=None,
+                energy_j=None,
+                net_lines=None,
+                commit=run.commit,
+            )
+        )
+    return tuple(rows)
+
+
+def _best(baselines: Sequence[float], kept: Sequence[float]) -> float | None:
+    """The lowest that was kept; a log of the original project may keep what is worse, for fewer lines."""
+    if kept:
+        return kept[-1]
+    return statistics.fmean(baselines) if baselines else None
+
+
+def _kind(word: str, run: Run) -> str:
+    if word in (BASELINE, AUDIT, REPLAY):
+        return word
+    return CANDIDATE if run.original is None else CONFIRM

@@ -1,0 +1,126 @@
+"""A campaign in three sentences, for somebody who has one minute.
+
+Owns    the words: what was gained and how sure it is; on what; in how long and for how much
+Takes   a Standing and what campaign.json says
+Gives   three sentences
+Never   says more than is known: no interval without a noise, no gain without a keep
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lab.show.results import hardware_of, one_line
+from lab.show.view import cost_in_words, duration
+from lab.story.shapes import Standing
+
+SHORT_DIGEST = 19  # "sha256:" and twelve digits
+JOULES_PER_KWH = 3.6e6
+
+
+def sentences_of(
+    standing: Standing, campaign: Mapping[str, Any], *, running: bool
+) -> tuple[str, str, str]:
+    """The three sentences of a campaign of this lab."""
+    return (
+        _gained(standing, running=running),
+        _on_what(campaign),
+        _how_long(standing, running=running),
+    )
+
+
+def sentences_of_imported(standing: Standing, *, file: str) -> tuple[str, str, str]:
+    """The three sentences of a table that says neither times nor noise."""
+    best, baseline, gain = standing.best_bpb, standing.baseline_bpb, standing.gain_bpb
+    if baseline is None or best is None:
+        first = "The table has no score."
+    elif gain is None:
+        first = f"The first score is {baseline:.4f} bits per byte, and nothing after it was kept."
+    else:
+        first = (
+            f"From {baseline:.4f} to {best:.4f} bits per byte, {_change(gain, baseline)} by "
+            f"{_count(standing.kept, 'kept change')}; how sure that is, the table cannot say: it holds no noise."
+        )
+    return (
+        first,
+        f"Imported from {one_line(file, 60)}, which does not say on what hardware it was measured.",
+        f"{_count(standing.experiments, 'experiment')}; the table says neither how long they took nor what they cost.",
+    )
+
+
+def _gained(standing: Standing, *, running: bool) -> str:
+    baseline, best, gain = standing.baseline_bpb, standing.best_bpb, standing.gain_bpb
+    if baseline is None or best is None:
+        if not standing.experiments:
+            return "Nothing has been measured yet."
+        none = f"none of {_count(standing.experiments, 'experiment')} has a score"
+        return f"Nothing was measured{' so far' if running else ''}: {none}."
+    so_far = "So far from" if running else "From"
+    if gain is None:
+        tried = f"none of {_count(standing.tried, 'tried change')} was kept"
+        return f"The baseline is {baseline:.4f} bits per byte, and " + (
+            f"{tried}{' so far' if running else ''}."
+            if standing.tried
+            else f"no change was tried{' yet' if running else ''}."
+        )
+    kept = _count(standing.kept, "kept change")
+    return (
+        f"{so_far} {baseline:.4f} to {best:.4f} bits per byte, {_change(gain, baseline)} by {kept}"
+        f"{_how_sure(standing)}{_holdout(standing)}."
+    )
+
+
+def _change(gain_bpb: float, baseline_bpb: float) -> str:
+    side = "better" if gain_bpb >= 0 else "worse"
+    return f"{abs(gain_bpb):.4f} {side} ({abs(gain_bpb) / baseline_bpb:.1%})"
+
+
+def _how_sure(standing: Standing) -> str:
+    low, high = standing.gain_low_bpb, standing.gain_high_bpb
+    if low is None or high is None:
+        return "; how sure that is cannot be said, because no noise is known"
+    none = ", so it may be none" if low <= 0 else ""
+    return f"; the gain is {low:.4f} to {high:.4f} with 95 % confidence{none}"
+
+
+def _holdout(standing: Standing) -> str:
+    """What text that no decision has seen says of the gain."""
+    seen, low, high = standing.holdout_gain_bpb, standing.gain_low_bpb, standing.gain_high_bpb
+    if seen is None:
+        return ", and the holdout was not scored"
+    if seen <= 0:
+        return f", but the holdout does not show it ({seen:+.4f})"
+    if low is None or high is None:
+        return f", and on the holdout it is {seen:.4f}"
+    if low <= seen <= high:
+        return f", and the holdout agrees ({seen:.4f})"
+    return f", and on the holdout it is {'less' if seen < low else 'more'}: {seen:.4f}"
+
+
+def _on_what(campaign: Mapping[str, Any]) -> str:
+    hardware = hardware_of(dict(campaign)) or "hardware that its facts do not name"
+    words = [f"On {hardware}"]
+    if profile := campaign.get("profile"):
+        words.append(f"with the {one_line(str(profile), 40)} profile")
+    if image := campaign.get("image_id"):
+        words.append(f"in the frozen image {one_line(str(image), 80)[:SHORT_DIGEST]}")
+    agent = campaign.get("agent")
+    return ", ".join(words) + (f"; the agent was {one_line(str(agent), 60)}." if agent else ".")
+
+
+def _how_long(standing: Standing, *, running: bool) -> str:
+    if standing.took_s is None:
+        return "No experiment has ended yet."
+    counts = _count(standing.experiments, "experiment")
+    tried = f" ({_count(standing.tried, 'change')} tried, {standing.kept} kept)"
+    cost = cost_in_words(standing.cost_usd, standing.agent_tokens)
+    energy = standing.energy_j
+    energies = "" if energy is None else f"{energy / JOULES_PER_KWH:.3g} kWh for the trainings"
+    price = " and ".join(filter(None, [cost, energies]))
+    so_far = " so far" if running else ""
+    return f"{counts}{tried} in {duration(standing.took_s)}{so_far}{f', for {price}' if price else ''}."
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' * (number != 1)}"
