@@ -22,7 +22,13 @@ from lab.story.shapes import Detail
 PACK = 50  # details in one pack: few enough to open at once, enough to pack well
 
 # Inside <script> only `</script` and `<!--` mean something; without these characters neither can be written.
-_ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+_ESCAPES = {
+    "<": "\\u003c",
+    ">": "\\u003e",
+    "&": "\\u0026",
+    "\u2028": "\\u2028",
+    "\u2029": "\\u2029",
+}
 _TRANSLATION = str.maketrans(_ESCAPES)
 
 

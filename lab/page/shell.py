@@ -169,6 +169,8 @@ def _joined(names: Sequence[str]) -> str:
 def _read(name: str) -> str:
     """One of our own files, which must not end the element that it stands in."""
     text = (STATIC / name).read_bytes().decode()
-    assert "\r" not in text, f"{name}: a browser reads another line break, and the hash would not fit"
+    assert "\r" not in text, (
+        f"{name}: a browser reads another line break, and the hash would not fit"
+    )
     assert not any(end in text.lower() for end in ("</script", "</style", "<!--")), name
     return text

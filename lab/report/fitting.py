@@ -12,6 +12,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 
+from lab.page.payload import pack_details
 from lab.story.shapes import Detail, DiffLine, Point, Row
 
 # Above so many experiments the details of some stay in the campaign's folder.
@@ -56,10 +57,28 @@ def choose(rows: Sequence[Row], most: int = MOST_DETAILS, latest: int = LATEST) 
 
 
 def fit(details: Sequence[Detail], most_bytes: int) -> Fitted:
-    """Cut until the JSON of all is at most `most_bytes`: everybody's logs, everybody's curves, the oldest diffs.
+    """Cut until all of them take at most `most_bytes` in a page: everybody's logs and curves, the oldest diffs.
 
     What even then has no room is left out, the oldest first.
     """
+    fitted = Fitted(details=tuple(details), said=())
+    taken = packed_bytes(details)
+    room = float(sum(size_of(detail) for detail in details))
+    while taken > most_bytes:
+        # They are packed, and what is left packs differently: so this is looked at again.
+        room *= 0.97 * most_bytes / taken
+        fitted = _cut(details, int(room))
+        taken = packed_bytes(fitted.details)
+    return fitted
+
+
+def packed_bytes(details: Sequence[Detail]) -> int:
+    """What Details take in a page."""
+    return sum(len(pack.text) for pack in pack_details(details))
+
+
+def _cut(details: Sequence[Detail], most_bytes: int) -> Fitted:
+    """Cut until the JSON of all is at most `most_bytes`."""
     stock = _Stock(details)
     said = []
     for steps, cut, words in (
