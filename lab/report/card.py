@@ -77,7 +77,7 @@ def headline_of(story: Story) -> Headline:
         under = f"baseline {baseline:.4f} bits per byte  ·  {_tried(standing)}"
         return Headline(
             large="Nothing kept so far" if story.running else "Nothing kept",
-            under=f"{under}{_beyond_noise(standing)}",
+            under=f"{under}{_none_kept(standing)}",
             gained=False,
         )
     return Headline(
@@ -107,10 +107,8 @@ def _tried(standing: Standing) -> str:
     return f"{standing.tried} idea{'s' * (standing.tried != 1)} tried"
 
 
-def _beyond_noise(standing: Standing) -> str:
-    return (
-        ", none better beyond noise" if standing.tried and standing.margin_bpb is not None else ""
-    )
+def _none_kept(standing: Standing) -> str:
+    return ", none enough better to keep" if standing.tried else ""
 
 
 def stats_of(story: Story) -> list[tuple[str, str]]:

@@ -3,21 +3,19 @@
 Owns    which details are in it, and what is cut first: log tails, then points of curves, then middles of diffs
 Takes   Rows and Details
 Gives   Details that fit, and a sentence for the reader about what does not
-Never   cuts one experiment where all could be cut alike, or in silence
+Never   cuts in silence
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from lab.page.payload import pack_details
 from lab.story.shapes import Detail, DiffLine, Point, Row
 
 # Above so many experiments the details of some stay in the campaign's folder.
 MOST_DETAILS = 300
-LATEST = 150  # of those that are always among them
 
 # How much of each is left, one step after the other until everything fits.
 LOG_CHARS = (2_000, 1_000, 400)
@@ -36,15 +34,15 @@ class Fitted:
     said: tuple[str, ...]  # what was cut; empty when nothing was
 
 
-def choose(rows: Sequence[Row], most: int = MOST_DETAILS, latest: int = LATEST) -> list[int]:
+def choose(rows: Sequence[Row], most: int = MOST_DETAILS) -> list[int]:
     """The numbers of the experiments whose details are wanted, in their order.
 
-    All, or the latest and, newest first, those that were kept with the run whose change it is, as far as
-    there is room; what then is left goes to the next latest.
+    All of them, or: half of `most` for the latest; then, newest first, each that was kept with the run whose
+    change it is, as far as there is room; then the next latest.
     """
     if len(rows) <= most:
         return [row.number for row in rows]
-    chosen = {row.number for row in rows[-latest:]}
+    chosen = {row.number for row in rows[-(most // 2) :]}
     kept = [row for row in reversed(rows) if row.ending == "keep"]
     for number in [number for row in kept for number in (row.number, row.original)]:
         if number is not None and len(chosen) < most:
@@ -61,15 +59,18 @@ def fit(details: Sequence[Detail], most_bytes: int) -> Fitted:
 
     What even then has no room is left out, the oldest first.
     """
-    fitted = Fitted(details=tuple(details), said=())
-    taken = packed_bytes(details)
-    room = float(sum(size_of(detail) for detail in details))
-    while taken > most_bytes:
-        # They are packed, and what is left packs differently: so this is looked at again.
-        room *= 0.97 * most_bytes / taken
-        fitted = _cut(details, int(room))
-        taken = packed_bytes(fitted.details)
-    return fitted
+    left = list(details)
+    for cut, alike in _steps():
+        if packed_bytes(left) <= most_bytes:
+            break
+        shorter = [cut(detail) for detail in left]
+        count = len(left)
+        if not alike:
+            count = _fewest(shorter, left, most_bytes)
+        left = [*shorter[:count], *left[count:]]
+    dropped = _fewest((), left, most_bytes)
+    left = left[dropped:]
+    return Fitted(details=tuple(left), said=tuple(_what_was_cut(details, left)))
 
 
 def packed_bytes(details: Sequence[Detail]) -> int:
@@ -77,65 +78,42 @@ def packed_bytes(details: Sequence[Detail]) -> int:
     return sum(len(pack.text) for pack in pack_details(details))
 
 
-def _cut(details: Sequence[Detail], most_bytes: int) -> Fitted:
-    """Cut until the JSON of all is at most `most_bytes`."""
-    stock = _Stock(details)
-    said = []
-    for steps, cut, words in (
-        (LOG_CHARS, _shorten_log, "log tails to their last {:,} characters"),
-        (CURVE_POINTS, _thin_curves, "curves to {:,} points each"),
-    ):
-        done = [step for step in steps if stock.total > most_bytes and stock.cut_all(cut(step))]
-        if done:
-            said.append(words.format(done[-1]))
-    cut_diffs = {
-        index
-        for step in DIFF_LINES
-        for index in range(len(details))
-        if stock.total > most_bytes and stock.cut(index, _cut_middle(step))
-    }
-    if cut_diffs:
-        said.append(f"the middles of {_count(len(cut_diffs), 'diff')}, the oldest first")
-    dropped = stock.drop(most_bytes)
+def _steps() -> Iterator[tuple[Cut, bool]]:
+    """What is cut, one after the other, and whether it is cut in all of them alike."""
+    yield from ((_shorten_log(chars), True) for chars in LOG_CHARS)
+    yield from ((_thin_curves(points), True) for points in CURVE_POINTS)
+    yield from ((_cut_middle(lines), False) for lines in DIFF_LINES)
+
+
+def _fewest(shorter: Sequence[Detail], left: Sequence[Detail], most_bytes: int) -> int:
+    """For how many of the oldest must their `shorter` stand until everything fits; all, if it never does."""
+
+    def fits(count: int) -> bool:
+        return packed_bytes([*shorter[:count], *left[count:]]) <= most_bytes
+
+    if fits(0):
+        return 0
+    low, high = 1, len(left)
+    while low < high:
+        middle = (low + high) // 2
+        if fits(middle):
+            high = middle
+        else:
+            low = middle + 1
+    return high
+
+
+def _what_was_cut(details: Sequence[Detail], left: Sequence[Detail]) -> Iterator[str]:
+    dropped = len(details) - len(left)
+    pairs = list(zip(details[dropped:], left, strict=True))
+    if any(short.log_tail != whole.log_tail for whole, short in pairs):
+        yield f"log tails to their last {max(len(short.log_tail) for _, short in pairs):,} characters"
+    if any(len(short.curve) < len(whole.curve) for whole, short in pairs):
+        yield f"curves to {max(len(short.curve) for _, short in pairs):,} points each"
+    if count := sum(short.diff_cut > whole.diff_cut for whole, short in pairs):
+        yield f"the middles of {_count(count, 'diff')}, the oldest first"
     if dropped:
-        said.append(f"the details of {_count(dropped, 'experiment')}, the oldest first")
-    return Fitted(details=tuple(stock.details), said=tuple(said))
-
-
-class _Stock:
-    """Details with the size of each, kept as they are cut."""
-
-    def __init__(self, details: Sequence[Detail]) -> None:
-        self.details = list(details)
-        self._sizes = [size_of(detail) for detail in details]
-        self.total = sum(self._sizes)
-
-    def cut(self, index: int, cut: Cut) -> bool:
-        """Cut one; whether that made it smaller."""
-        shorter = cut(self.details[index])
-        if shorter is self.details[index]:
-            return False
-        size = size_of(shorter)
-        self.total += size - self._sizes[index]
-        self.details[index], self._sizes[index] = shorter, size
-        return True
-
-    def cut_all(self, cut: Cut) -> bool:
-        return sum(self.cut(index, cut) for index in range(len(self.details))) > 0
-
-    def drop(self, most_bytes: int) -> int:
-        """Leave out the oldest until the rest fits; how many."""
-        count = 0
-        while self.details[count:] and self.total > most_bytes:
-            self.total -= self._sizes[count]
-            count += 1
-        self.details, self._sizes = self.details[count:], self._sizes[count:]
-        return count
-
-
-def size_of(detail: Detail) -> int:
-    """Bytes of a Detail as JSON."""
-    return len(json.dumps(asdict(detail), ensure_ascii=False, separators=(",", ":")).encode()) + 1
+        yield f"the details of {_count(dropped, 'experiment')}, the oldest first"
 
 
 def _shorten_log(chars: int) -> Cut:

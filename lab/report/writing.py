@@ -19,7 +19,7 @@ from lab.parquet import replacing
 from lab.redaction import without_secrets
 from lab.report.card import draw_card, marks_of_rows
 from lab.report.drawing import CARD_FILE, PROGRESS_FILE, REPORT_FILE
-from lab.report.fitting import choose, fit
+from lab.report.fitting import MOST_DETAILS, choose, fit
 from lab.show.chart import draw_scene
 from lab.show.results import one_line
 from lab.show.scene import scene_of
@@ -30,6 +30,8 @@ from lab.story.shapes import Detail, DiffLine, Fact, Point, Story
 # may be as large.
 MOST_BYTES = 1_950_000
 LEAST_FOR_DETAILS = 1_000_000
+
+MEANWHILE_DETAILS = 50  # while a night runs: a second of reading, not six
 
 Value = TypeVar("Value")
 
@@ -53,21 +55,24 @@ def write_report(folder: Path, output: Path | None = None) -> Path:
 
 
 def write_all(folder: Path, *, ended: bool) -> None:
-    """Pictures and report of a night that holds the campaign; see `write_report`."""
+    """Pictures and report of a night that holds the campaign; see `write_report`.
+
+    Until it has ended the next experiment trains meanwhile, so little time is taken: few details are read.
+    """
     tale = Tale.open(folder)
     if ended:
         tale.running = False  # who waits for this still holds the campaign
-    made = make(tale)
+    made = make(tale, most_details=MOST_DETAILS if ended else MEANWHILE_DETAILS)
     _write({folder / name: content for name, content in made.items()})
 
 
-def make(tale: Tale) -> dict[str, bytes]:
+def make(tale: Tale, *, most_details: int = MOST_DETAILS) -> dict[str, bytes]:
     """The files of a report by name."""
     story = cleaned(tale.story())
     progress = draw_scene(
         scene_of(marks_of_rows(story.rows), story.standing), title=title_of(story)
     )
-    details = [cleaned(rounded(tale.detail(number))) for number in choose(story.rows)]
+    details = [cleaned(rounded(tale.detail(number))) for number in choose(story.rows, most_details)]
     return {
         PROGRESS_FILE: progress,
         CARD_FILE: draw_card(story),
@@ -87,7 +92,7 @@ def page_of(story: Story, details: Sequence[Detail], progress_png: bytes) -> str
     if said:
         line = Fact(
             name="Left out of this file",
-            value=f"{'; '.join(said)}. The campaign's folder has everything.",
+            value=f"To keep it small: {'; '.join(said)}. The campaign's folder has everything.",
         )
         story = replace(story, facts=(*story.facts, line))
     return report_page(story, fitted.details, progress_png=progress_png)
