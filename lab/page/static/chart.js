@@ -77,7 +77,8 @@
   // Painters work in CSS pixels, inside the frame of the plot.
   function painting(plot, paint) {
     if (!paint) return;
-    const { ctx, bbox, pxRatio } = plot;
+    const { ctx, bbox } = plot;
+    const pxRatio = N.ratio(plot);
     ctx.save();
     ctx.setTransform(pxRatio, 0, 0, pxRatio, 0, 0);
     const box = {
@@ -87,8 +88,9 @@
     paint(ctx, plot, box);
     ctx.restore();
   }
-  N.toX = (plot, value) => plot.valToPos(value, "x", true) / plot.pxRatio;
-  N.toY = (plot, value) => plot.valToPos(value, "y", true) / plot.pxRatio;
+  N.ratio = (plot) => plot.ctx.canvas.width / plot.width; // canvas pixels in one CSS pixel
+  N.toX = (plot, value) => plot.valToPos(value, "x", true) / N.ratio(plot);
+  N.toY = (plot, value) => plot.valToPos(value, "y", true) / N.ratio(plot);
 
   N.line = (ctx, places, { colour, width = 1.5, dash = [] }) => {
     if (!places.length) return;

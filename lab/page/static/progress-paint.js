@@ -140,6 +140,7 @@
     ctx.save();
     ctx.font = `11.5px ${N.FONT}`;
     ctx.textBaseline = "top";
+    ctx.textAlign = "left"; // uPlot leaves that of its last axis
     const texts = chosen.map((drawn) => labelOf(drawn.point.row, most));
     const wishes = chosen.map((drawn, index) => ({
       x: drawn.px, y: drawn.py, width: ctx.measureText(texts[index]).width, height: 14,
@@ -204,6 +205,8 @@
   function words(ctx, text, x, y, colour) {
     ctx.save();
     ctx.font = `11px ${N.FONT}`;
+    ctx.textAlign = "left";
+    ctx.textBaseline = "alphabetic";
     ctx.fillStyle = colour;
     ctx.fillText(text, x, y);
     ctx.restore();

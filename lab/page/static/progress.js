@@ -107,7 +107,13 @@
   }
 
   const whole_ = (split) => (Number.isInteger(split) && split > 0 ? String(split) : "");
-  const decimals = (step) => Math.min(6, Math.max(2, Math.ceil(-Math.log10(step) - 0.01)));
+  // As many digits as the step between two lines has: 0.025 has three.
+  function decimals(step) {
+    for (let digits = 2; digits < 6; digits += 1) {
+      if (Math.abs(step * 10 ** digits - Math.round(step * 10 ** digits)) < 1e-6) return digits;
+    }
+    return 6;
+  }
   function clock(seconds) {
     if (seconds < 0) return "";
     if (seconds < 120 && seconds % 60) return `${seconds} s`;
@@ -127,9 +133,10 @@
     let pressed = null;
     const nearest = (event) => {
       const rect = over.getBoundingClientRect();
-      const { bbox, pxRatio } = state.chart.plot;
-      const x = event.clientX - rect.left + bbox.left / pxRatio;
-      const y = event.clientY - rect.top + bbox.top / pxRatio;
+      const { bbox } = state.chart.plot;
+      const ratio = N.ratio(state.chart.plot);
+      const x = event.clientX - rect.left + bbox.left / ratio;
+      const y = event.clientY - rect.top + bbox.top / ratio;
       let best = null;
       let least = REACH_PX ** 2;
       for (const drawn of state.scene.drawn) {
