@@ -107,7 +107,9 @@ def _what_was_cut(details: Sequence[Detail], left: Sequence[Detail]) -> Iterator
     dropped = len(details) - len(left)
     pairs = list(zip(details[dropped:], left, strict=True))
     if any(short.log_tail != whole.log_tail for whole, short in pairs):
-        yield f"log tails to their last {max(len(short.log_tail) for _, short in pairs):,} characters"
+        longest = max(len(short.log_tail) for _, short in pairs)
+        limit = min(chars for chars in LOG_CHARS if chars >= longest)  # whole lines are left
+        yield f"log tails to their last {limit:,} characters"
     if any(len(short.curve) < len(whole.curve) for whole, short in pairs):
         yield f"curves to {max(len(short.curve) for _, short in pairs):,} points each"
     if count := sum(short.diff_cut > whole.diff_cut for whole, short in pairs):
