@@ -63,12 +63,14 @@ def find_campaign(runs: Path, tag: str | None) -> Path:
 
 
 def find_to_look(runs: Path, tag: str | None) -> Path:
-    """The folder of a campaign or of what was imported: the one named, else the latest.
+    """The folder of a campaign or of what was imported: the one named, else the latest campaign.
 
     Raises:
         BadInput: there is none.
     """
-    return _find(runs, tag, (FACTS_FILE, IMPORTED_FILE))
+    kinds = (FACTS_FILE, IMPORTED_FILE)
+    own = tag is None and any(runs.glob(f"*/{FACTS_FILE}"))
+    return _find(runs, tag, kinds[:1] if own else kinds)
 
 
 def _find(runs: Path, tag: str | None, kinds: tuple[str, ...]) -> Path:

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from lab.cli import campaign, engine, image, night, sharing, work
+from lab.cli import campaign, engine, image, looking, night, sharing, work
 from lab.errors import LabError
 
 app = typer.Typer(
@@ -16,7 +16,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="A laboratory in a box for autonomous research on small language models.",
 )
-for commands in (night, campaign, sharing, work):
+for commands in (night, campaign, looking, sharing, work):
     app.add_typer(commands.app)
 app.add_typer(image.app, name="image")
 app.add_typer(engine.app, name="engine")

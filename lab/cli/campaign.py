@@ -20,11 +20,16 @@ def status(
     json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """Show a campaign: the one named, else the latest."""
-    from lab.runs import find_campaign, is_running
+    from lab.cli.looking import status_of_imported
+    from lab.runs import IMPORTED_FILE, find_campaign, find_to_look, is_running
     from lab.show.status import as_json, describe
 
-    folder = find_campaign(settings_of().runs, tag)
-    if json:
+    settings = settings_of(tag=tag)
+    find = find_campaign if settings.tag is None else find_to_look
+    folder = find(settings.runs, settings.tag)
+    if (folder / IMPORTED_FILE).exists():
+        status_of_imported(folder, json=json)
+    elif json:
         print(as_json(folder, running=is_running(folder)))
     else:
         Console().print(describe(folder, running=is_running(folder)))

@@ -87,8 +87,12 @@ def one_line(text: str, width: int | None = None) -> str:
     Terminal sequences, control and direction-changing characters go; every run of white space
     becomes one; what is no character becomes U+FFFD. With `width`, longer text ends in an ellipsis.
     """
-    text = _TERMINAL_SEQUENCE.sub("", text)
-    text = " ".join("".join(_harmless(character) for character in text).split())
+    if not (
+        text.isascii() and text.isprintable()
+    ):  # most text is, and thousands of titles are asked
+        text = _TERMINAL_SEQUENCE.sub("", text)
+        text = "".join(_harmless(character) for character in text)
+    text = " ".join(text.split())
     if width is not None and len(text) > width:
         text = text[: max(width - 1, 0)].rstrip() + "…"
     return text

@@ -1,7 +1,7 @@
 """What came from what: every idea as a branch of the tree that begins at the seed.
 
 Owns    the tree, and which of it led to today's best
-Takes   Records
+Takes   Records and their Rows
 Gives   Branches, the seed first
 """
 
@@ -13,13 +13,12 @@ from collections.abc import Sequence
 from lab.ledger import BASELINE, CANDIDATE, CONFIRM, Record, best_of
 from lab.lineage import scores_by_commit
 from lab.show.results import ending
-from lab.story.rows import title_of
-from lab.story.shapes import Branch
+from lab.story.shapes import Branch, Row
 
 SEED = 0  # the number of the seed, whose baselines have several
 
 
-def branches_of(records: Sequence[Record]) -> tuple[Branch, ...]:
+def branches_of(records: Sequence[Record], rows: Sequence[Row]) -> tuple[Branch, ...]:
     """The seed, and every candidate that says something; its ending is the last of its re-runs."""
     baselines = [record for record in records if record.kind == BASELINE]
     if not baselines:
@@ -34,7 +33,7 @@ def branches_of(records: Sequence[Record]) -> tuple[Branch, ...]:
     seed = Branch(
         number=SEED,
         parent=None,
-        title=title_of(baselines[0].title),
+        title=rows[baselines[0].number - 1].title,
         ending=BASELINE,
         score_bpb=next((means[r.commit] for r in baselines if r.commit in means), None),
         on_path=SEED in path,
@@ -43,7 +42,7 @@ def branches_of(records: Sequence[Record]) -> tuple[Branch, ...]:
         Branch(
             number=candidate.number,
             parent=parents[candidate.number],
-            title=title_of(candidate.title),
+            title=rows[candidate.number - 1].title,
             ending=endings[candidate.number],
             score_bpb=_score(candidate, means),
             on_path=candidate.number in path,

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from lab.ledger import Record
 from lab.lineage import ABLATION, LAB
 from lab.show.results import ending
-from lab.story.rows import title_of
 from lab.story.shapes import Contribution, Row
 
 
@@ -32,7 +31,7 @@ def contributions_of(records: Sequence[Record], rows: Sequence[Row]) -> tuple[Co
             Contribution(
                 number=candidate.number,
                 decided_at=record.number,
-                title=title_of(candidate.title),
+                title=rows[candidate.number - 1].title,
                 from_bpb=before,
                 to_bpb=row.best_bpb,
                 ablation=candidate.agent == LAB and candidate.facts.get(LAB) == ABLATION,

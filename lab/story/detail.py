@@ -22,7 +22,7 @@ from lab.show.results import GIB, one_line
 from lab.story.diffs import diff_lines
 from lab.story.facts import changed_conditions, name_of_reading, notes_of
 from lab.story.shapes import LOG_CHARS, Detail, DiffLine, Fact, Point, Row
-from lab.training import clean
+from lab.story.texts import visible
 
 MOST_POINTS = 120
 MOST_CURVE_ROWS = 100_000
@@ -39,8 +39,8 @@ def detail_of(folder: Path, records: Sequence[Record], number: int) -> Detail:
     parent = _parent(records, record)
     return Detail(
         number=number,
-        hypothesis=clean(record.hypothesis)[:MOST_TEXT_CHARS],
-        reason=clean(record.trial.reason)[:MOST_TEXT_CHARS],
+        hypothesis=visible(record.hypothesis)[:MOST_TEXT_CHARS],
+        reason=visible(record.trial.reason)[:MOST_TEXT_CHARS],
         verdict=one_line(record.verdict.sentence),
         notes=notes_of(record),
         diff=diff,
@@ -60,7 +60,7 @@ def detail_of_imported(row: Row) -> Detail:
     return Detail(
         number=row.number,
         hypothesis="",
-        reason="" if row.val_bpb is not None else f"it {row.ending_words}, by the imported table",
+        reason="" if row.val_bpb is not None else f"{row.ending_words}, says the imported table",
         verdict="",
         notes=(),
         diff=(),
@@ -151,7 +151,7 @@ def _log_tail(path: Path) -> str:
             content = file.read(BYTES_PER_CHAR * LOG_CHARS)
     except OSError:
         return ""
-    return clean(content.decode("utf-8", "replace"))[-LOG_CHARS:]
+    return visible(content.decode("utf-8", "replace"))[-LOG_CHARS:]
 
 
 # ---- in words ----
@@ -178,9 +178,9 @@ def _audit_in_words(audit: Audit) -> Iterator[tuple[str, str]]:
         f"{audit.mean_difference_nats:+.2g} nats, {audit.mean_tolerance_nats:.2g} are allowed",
     )
     yield (
-        "Rows in another order",
+        "Reordered rows",
         (
-            f"{audit.order_mismatches} tokens of {audit.order_rows} rows differ, "
+            f"{audit.order_mismatches} tokens of {audit.order_rows} rows differ in another order, "
             f"the worst by {audit.order_worst_nats:.2g} nats"
         ),
     )
@@ -190,7 +190,7 @@ def _audit_in_words(audit: Audit) -> Iterator[tuple[str, str]]:
     )
     yield (
         "Power",
-        f"{audit.power:.1%} chance to catch a cheat on 0.05 % of the tokens",
+        f"{100 * audit.power:.1f} % chance to catch a cheat on 0.05 % of the tokens",
     )
     if audit.calibrated:
         yield "Tolerance", "set by this very run, of the baseline"
@@ -230,7 +230,7 @@ def _telemetry_in_words(summary: TelemetrySummary) -> Iterator[tuple[str, str]]:
         ("Waited for a disk", summary.io_stalled_share),
     ):
         if share is not None:
-            yield name, f"{share:.1%} of the time"
+            yield name, f"{100 * share:.1f} % of the time"
     for reason, seconds in sorted(summary.limited_s.items()):
         yield f"Clock held by {one_line(reason.replace('_', ' '), 40)}", f"{seconds:.0f} s"
     for name, why in sorted(summary.missing.items()):

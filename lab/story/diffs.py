@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from lab.story.shapes import DiffLine
-from lab.training import clean
+from lab.story.texts import visible
 
 MOST_LINES = 600
 MOST_LINE_CHARS = 400
@@ -21,15 +21,15 @@ Spans = tuple[tuple[str, str], ...]
 
 def diff_lines(diff: str) -> tuple[tuple[DiffLine, ...], int]:
     """The lines of a diff from its first hunk on, and how many more there are."""
-    lines = [clean(line)[:MOST_LINE_CHARS] for line in diff.split("\n")]
+    lines = [visible(line)[:MOST_LINE_CHARS] for line in diff.rstrip("\n").split("\n")]
     first = next((i for i, line in enumerate(lines) if line.startswith("@@")), len(lines))
-    body = [line for line in lines[first:] if line and not line.startswith("\\")]
+    body = [line for line in lines[first:] if not line.startswith("\\")]
     shown = body[:MOST_LINES]
     found: list[DiffLine] = []
     hunk: list[str] = []
     for line in [*shown, "@@"]:
         if not line.startswith("@@"):
-            hunk.append(line if line[0] in MARKS else f" {line}")
+            hunk.append(line if line.startswith(MARKS) else f" {line}")
             continue
         found += _coloured(hunk)
         hunk = []
@@ -73,7 +73,8 @@ def _class(token: str) -> str:
     if kind == "Keyword" or rest.startswith("Word"):
         return "keyword"
     if kind == "Name":  # a plain name is most of a program; what defines or decorates stands out
-        return "name" if rest.startswith(("Function", "Class", "Decorator", "Builtin")) else ""
+        plain = not rest.startswith(("Function", "Class", "Decorator", "Builtin"))
+        return "" if plain or rest == "Builtin.Pseudo" else "name"
     return {"Comment": "comment", "Operator": "operator"}.get(kind, "")
 
 

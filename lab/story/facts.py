@@ -73,14 +73,14 @@ def changed_conditions(conditions: Conditions | None) -> tuple[Fact, ...]:
     """What was another one after a run than before it."""
     if conditions is None:
         return ()
-    before, after = conditions.before, conditions.after
+    both = conditions.before.keys() & conditions.after.keys()
     return tuple(
-        Fact(
-            name=name_of_reading(name),
-            value=f"{reading(name, before[name]).value} before, {reading(name, after[name]).value} after",
-        )
-        for name in sorted(before.keys() & after.keys())
-        if before[name] != after[name] and before[name] is not None and after[name] is not None
+        Fact(name=before.name, value=f"{before.value} before, {after.value} after")
+        for name in sorted(both)
+        if conditions.before[name] is not None and conditions.after[name] is not None
+        for before in [reading(name, conditions.before[name])]
+        for after in [reading(name, conditions.after[name])]
+        if before.value != after.value
     )
 
 
@@ -102,7 +102,7 @@ def reading(name: str, value: object) -> Fact:
 
 def name_of_reading(name: str) -> str:
     bare = name
-    for ending in UNITS:
+    for ending in (*UNITS, "_j", "_s"):
         bare = bare.removesuffix(ending)
     words = one_line(WORDS.get(name, bare.replace("_", " ")), 60)
     return words[:1].upper() + words[1:]

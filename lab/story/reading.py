@@ -118,15 +118,24 @@ class Tale:
         Raises:
             BadInput: there is none.
         """
+        row = self.row(number)
+        if self.imported is not None:
+            return detail_of_imported(row)
+        return detail_of(self.folder, self.records, number)
+
+    def row(self, number: int) -> Row:
+        """Experiment `number` as a line.
+
+        Raises:
+            BadInput: there is none.
+        """
         if not 1 <= number <= len(self._rows):
             raise BadInput(
                 f"there is no experiment {number} in {self.tag}.",
                 why=f"it has {len(self._rows)}.",
                 do=f"name one of 1 to {len(self._rows)}." if self._rows else "wait for the first.",
             )
-        if self.imported is not None:
-            return detail_of_imported(self._rows[number - 1])
-        return detail_of(self.folder, self.records, number)
+        return self._rows[number - 1]
 
     def brief(self) -> Brief:
         """The campaign as a line of a list."""
@@ -186,7 +195,7 @@ class Tale:
             standing=standing,
             rows=tuple(self._rows),
             contributions=contributions_of(self.records, self._rows),
-            lineage=branches_of(self.records),
+            lineage=branches_of(self.records, self._rows),
             budget=budget_of(self.records),
             facts=facts_of(campaign, len(self.records), tip_sha256=self._tip_sha256),
             hardware_class=class_of(campaign),
@@ -224,14 +233,14 @@ class Tale:
 def list_briefs(runs: Path, tales: Mapping[str, Tale] | None = None) -> list[Brief]:
     """Every campaign and imported table, the newest first; one that cannot be read says why.
 
-    What did not change since the last call is not read again. `tales` are open already, by tag, and are
-    asked instead of their folders, so that a night that runs is never read as a whole.
+    What did not change since the last call is not read again. `tales` are open already, by tag, and say what they
+    knew at their last `refresh`, so that a night that runs is never read as a whole.
     """
     found = []
     for folder in _folders(runs):
         tale = (tales or {}).get(folder.name)
         if tale is not None:
-            found.append(_guarded(tale))
+            found.append(tale.brief())
             continue
         stamps = tuple(
             stamp_of(folder / name) for name in (FACTS_FILE, LEDGER_FILE, IMPORTED_FILE, TABLE_FILE)
@@ -269,14 +278,6 @@ def _read_brief(folder: Path, stamps: tuple[Stamp, ...], running: bool) -> Brief
         return Tale.open(folder).brief()
     except LabError as error:
         return Brief(tag=folder.name, problem=one_line(f"{error.what} {error.why}"))
-
-
-def _guarded(tale: Tale) -> Brief:
-    try:
-        tale.refresh()
-        return tale.brief()
-    except LabError as error:
-        return Brief(tag=tale.tag, problem=one_line(f"{error.what} {error.why}"))
 
 
 def _brief(tale: Tale) -> Brief:

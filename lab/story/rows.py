@@ -18,6 +18,7 @@ from lab.show.results import ending, ending_in_words, kept_bpb, one_line
 from lab.story.shapes import Row
 
 TITLE_CHARS = 200
+SHORT_CHARS = 80
 
 
 @dataclass(slots=True)
@@ -38,12 +39,12 @@ class Course:
         kept = kept_bpb(record)
         return Row(
             number=record.number,
-            kind=record.kind,
+            kind=one_line(record.kind, SHORT_CHARS),
             ending=word,
             ending_words=ending_in_words(word),
             original=record.original,
             title=title_of(record.title),
-            agent=record.agent or None,
+            agent=one_line(record.agent, SHORT_CHARS) or None,
             val_bpb=trial.val_bpb,
             score_bpb=trial.val_bpb if kept is None else kept,
             holdout_bpb=trial.holdout.bpb if trial.holdout else None,
@@ -56,7 +57,7 @@ class Course:
             cost_usd=record.cost_usd,
             energy_j=trial.telemetry.energy_j if trial.telemetry else None,
             net_lines=record.net_lines,
-            commit=record.commit,
+            commit=record.commit and one_line(record.commit, SHORT_CHARS),
         )
 
     def _follow(self, record: Record) -> None:
@@ -135,7 +136,7 @@ def rows_of_imported(runs: Sequence[Run]) -> tuple[Row, ...]:
                 cost_usd=None,
                 energy_j=None,
                 net_lines=None,
-                commit=run.commit,
+                commit=run.commit and one_line(run.commit, SHORT_CHARS),
             )
         )
     return tuple(rows)

@@ -73,7 +73,7 @@ def _gained(standing: Standing, *, running: bool) -> str:
 
 def _change(gain_bpb: float, baseline_bpb: float) -> str:
     side = "better" if gain_bpb >= 0 else "worse"
-    return f"{abs(gain_bpb):.4f} {side} ({abs(gain_bpb) / baseline_bpb:.1%})"
+    return f"{abs(gain_bpb):.4f} {side} ({100 * abs(gain_bpb) / baseline_bpb:.1f} %)"
 
 
 def _how_sure(standing: Standing) -> str:
