@@ -12,6 +12,7 @@ $(foreach name,$(SETTINGS),$(if $(filter command,$(firstword $(origin $(name))))
     $(eval export NIGHTLAB_$(name) := $($(name)))))
 
 .PHONY: help overnight smoke status watch audit noise bundle verify replay compare doctor image data test attacks bench
+.PHONY: help overnight smoke status report audit noise bundle verify replay compare doctor image data test attacks bench
 .PHONY: help overnight smoke status show diff log import audit noise bundle verify replay compare doctor image data test attacks bench
 .PHONY: help overnight smoke status watch audit noise bundle verify replay compare dashboard doctor image data test attacks bench
 .DEFAULT_GOAL := help
@@ -21,6 +22,7 @@ help:
 	@echo "make smoke       the whole loop on a tiny budget, a few minutes"
 	@echo "make status      show a campaign (TAG=name; the latest if not given)"
 	@echo "make watch       attach to a campaign that runs, from another terminal (TAG=name)"
+	@echo "make report      one page of a campaign to send, and a card to post (TAG=name OUTPUT=file.html)"
 	@echo "make show        show an experiment (TAG=name N=7; the best if not given); make diff, make log likewise"
 	@echo "make import      look at somebody's results.tsv beside your own (FILE=results.tsv TAG=name)"
 	@echo "make audit       audit the best experiment blindly (TAG=name N=7 audits another)"
@@ -40,6 +42,8 @@ help:
 overnight smoke status watch doctor data test attacks bench: .venv/ready
 	@$(LAB) $@
 
+report: .venv/ready
+	@$(LAB) report $(if $(OUTPUT),--output $(OUTPUT))
 show diff log: .venv/ready
 	@$(LAB) $@ $(N)
 

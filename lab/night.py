@@ -25,9 +25,9 @@ from lab.host import Say
 from lab.interrupts import Interrupts
 from lab.ledger import BASELINE
 from lab.noise import read_noise
+from lab.report.drawing import Plotter
 from lab.settings import CHECKOUT, Settings
 from lab.setup import Ready, set_up
-from lab.show.progress import Plotter
 from lab.show.screen import Screen, open_screen
 from lab.show.view import standing_of
 from lab.trial import Bench

@@ -32,6 +32,7 @@ from lab.lookahead import Lookahead
 from lab.night import Night, open_night
 from lab.outcome import Status, StopNow
 from lab.recovery import wait_for_engine
+from lab.report.drawing import REPORT_FILE
 from lab.runs import new_tag
 from lab.settings import Settings
 
@@ -258,4 +259,7 @@ def _say_how_it_ended(night: Night, why: str) -> None:
         baseline_bpb=ledger.baseline_bpb(),
         best_bpb=best.val_bpb if best else None,
     )
-    night.screen.say(f"records, best model and pictures: {night.campaign.folder}")
+    night.screen.say(f"records and best model: {night.campaign.folder}")
+    if night.plotter.problem:
+        night.screen.say(f"the report is not of the whole night: {night.plotter.problem}")
+    night.screen.say(f"report: {night.campaign.folder / REPORT_FILE}")

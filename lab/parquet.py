@@ -20,6 +20,7 @@ from lab.errors import CampaignError
 ArrowType = Literal["string", "int64", "double", "bool"]
 
 TABLE_CAP_BYTES = 256 * 2**20  # unpacked, of a stranger's table
+_DRAFT = ".tmp"
 _INT64 = range(-(2**63), 2**63)
 
 
@@ -127,9 +128,15 @@ def replacing(path: Path) -> Iterator[Path]:
 
     No fsync: what is derived from the ledger is written again by the next start, and the rest is for people.
     """
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    draft = path.with_name(f".{path.name}.{os.getpid()}{_DRAFT}")
     try:
         yield draft
         draft.replace(path)
     finally:
+        draft.unlink(missing_ok=True)
+
+
+def remove_drafts(folder: Path, pid: int) -> None:
+    """Delete what a process that was killed had begun to write in `folder`."""
+    for draft in folder.glob(f".*.{pid}{_DRAFT}"):
         draft.unlink(missing_ok=True)

@@ -14,6 +14,7 @@ from lab.ledger import BASELINE, CANDIDATE, Ledger
 from lab.night import Night
 from lab.outcome import Status
 from lab.overnight import overnight
+from lab.report.drawing import CARD_FILE, PROGRESS_FILE, REPORT_FILE
 from lab.settings import Settings
 
 CANDIDATES = 4
@@ -44,6 +45,7 @@ def smoke(settings: Settings, say: Say) -> None:
             do=f"see {night.campaign.folder}, its events.jsonl and the train.log of an experiment.",
         )
     say(f"smoke: the whole loop works ({len(night.campaign.ledger.records)} experiments)")
+    say(f"see it: {night.campaign.folder / REPORT_FILE}")
 
 
 def _problems(night: Night) -> list[str]:
@@ -67,6 +69,9 @@ def _problems(night: Night) -> list[str]:
         problems.append(f"{len(baselines)} runs of the baseline, not {facts.noise_runs}")
     if len(candidates) < CANDIDATES:
         problems.append(f"{len(candidates)} candidates, not {CANDIDATES}")
-    expected = ("results.tsv", "results.parquet", "progress.png", "best/model.safetensors")
+    expected = (
+        *("results.tsv", "results.parquet", "best/model.safetensors"),
+        *(PROGRESS_FILE, CARD_FILE, REPORT_FILE),
+    )
     missing = [name for name in expected if not (campaign.folder / name).exists()]
     return problems + [f"{name} is missing" for name in missing]

@@ -28,8 +28,8 @@ from lab.host import Say
 from lab.ledger import Ledger, Record, best_of
 from lab.preparation import MANIFEST as PREPARED
 from lab.redaction import plain
+from lab.report.drawing import PROGRESS_FILE
 from lab.settings import CHECKOUT, Settings
-from lab.show.progress import PROGRESS_FILE
 from lab.show.results import write_results
 from lab.workspace import Workspace
 

@@ -58,6 +58,23 @@ def note(
     folder = find_campaign(settings.runs, settings.tag)
     pin_note(folder, text)
     say(f"pinned in {folder.name}; a model reads it before its next idea, the offline agent never")
+def report(
+    tag: Tag = None,
+    output: Annotated[
+        Path | None, typer.Option(help="A file or a folder; in the campaign's own if not given.")
+    ] = None,
+) -> None:
+    """Write a campaign as one page that needs nothing else, and a card to post."""
+    from lab.report.drawing import CARD_FILE
+    from lab.report.writing import write_report
+    from lab.runs import find_to_look
+
+    settings = settings_of(tag=tag)
+    folder = find_to_look(settings.runs, settings.tag)
+    page = write_report(folder, output)
+    say(f"report: {page} ({page.stat().st_size / 1e6:.2f} MB)")
+    if output is None:
+        say(f"card to post: {folder / CARD_FILE}")
 
 
 @app.command()

@@ -1,25 +1,26 @@
 """progress.png: the night in one picture.
 
-Owns    what is drawn, and the range of scores that shows it
-Takes   Records and a title
-Gives   a PNG of 1600 x 900 pixels, the same bytes for the same Records
-Never   runs in the controller, where matplotlib would stay for the whole night; see lab/show/progress.py
+Owns    what is drawn, and how it looks
+Takes   Records or a Scene, and a title
+Gives   a PNG of 1600 x 900 pixels, the same bytes for the same Scene
+Never   runs in the controller, where matplotlib would stay for the whole night; see lab/report/drawing.py
 """
 
 from __future__ import annotations
 
 import contextlib
+import io
 import itertools
 import warnings
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lab.ledger import Record
 from lab.parquet import replacing
 from lab.show.labels import Box, Wish, leader_of, place
-from lab.show.results import Tally, ending, ending_in_words, kept_bpb, one_line, tally
+from lab.show.results import ending_in_words, one_line
+from lab.show.scene import Counted, Scene, compose, running_best
 from lab.verdict import Noise
 
 if TYPE_CHECKING:
@@ -58,28 +59,6 @@ STYLE: dict[str, Any] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scene:
-    """What the chart shows, in numbers."""
-
-    records: Sequence[Record]
-    tally: Tally
-    low: float  # of the y axis
-    high: float
-
-    def of(self, *endings: str) -> list[tuple[Record, float]]:
-        """The measured Records of these endings, each with its score; a kept one with that of its re-runs."""
-        return [
-            (record, kept_bpb(record) or record.trial.val_bpb)
-            for record in self.records
-            if record.trial.val_bpb is not None and ending(record) in endings
-        ]
-
-    @property
-    def failures(self) -> list[Record]:
-        return [record for record in self.records if record.trial.val_bpb is None]
-
-
 def draw_progress(
     path: Path, records: Sequence[Record], *, title: str, prior: Noise | None = None
 ) -> None:
@@ -88,18 +67,30 @@ def draw_progress(
     Raises:
         OSError: the picture cannot be written.
     """
-    # matplotlib is imported where it is needed: lab.show.progress is imported by the controller.
+    content = draw_scene(compose(records, prior), title=title)
+    with replacing(path) as draft:
+        draft.write_bytes(content)
+
+
+def draw_scene(scene: Scene, *, title: str) -> bytes:
+    """The same picture of what was composed already, as a PNG."""
+    return picture(WIDTH_PX, HEIGHT_PX, lambda figure: _draw(figure, scene, title))
+
+
+def picture(width_px: int, height_px: int, draw: Callable[[Figure], None]) -> bytes:
+    """A PNG in our style; `draw` is given the empty white figure."""
+    # matplotlib is imported where it is needed: the names of this module are imported by the controller.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     with warnings.catch_warnings(), plain_style():
         warnings.simplefilter("ignore")  # a title in a script that the font lacks shows boxes
-        figure = Figure(figsize=(WIDTH_PX / DPI, HEIGHT_PX / DPI), dpi=DPI, facecolor="white")
+        figure = Figure(figsize=(width_px / DPI, height_px / DPI), dpi=DPI, facecolor="white")
         FigureCanvasAgg(figure)
-        scene = compose(records, prior)
-        _draw(figure, scene, title)
-        with replacing(path) as draft:
-            figure.savefig(draft, format="png", metadata={"Software": None})
+        draw(figure)
+        drawn = io.BytesIO()
+        figure.savefig(drawn, format="png", metadata={"Software": None})
+    return drawn.getvalue()
 
 
 @contextlib.contextmanager
@@ -114,42 +105,12 @@ def plain_style() -> Iterator[None]:
         yield
 
 
-def compose(records: Sequence[Record], prior: Noise | None = None) -> Scene:
-    """Work out what matters, and the range of scores that shows it."""
-    scores = [r.trial.val_bpb for r in records if r.trial.val_bpb is not None]
-    important = [
-        kept_bpb(r) or r.trial.val_bpb
-        for r in records
-        if r.trial.val_bpb is not None and ending(r) in ("baseline", "keep", "confirm", "replay")
-    ]
-    counted = tally(records, prior)
-    low, high = _range(scores, important, counted.margin_bpb or 0.0)
-    return Scene(records=records, tally=counted, low=low, high=high)
-
-
-def _range(scores: list[float], important: list[float], margin: float) -> tuple[float, float]:
-    """Room for what is important and for most discards; one diverged run must not flatten it."""
-    if not scores:
-        return 0.0, 1.0
-    important = important or scores
-    low, high = min(important) - margin, max(important) + margin
-    span = max(high - low, 6 * margin, 0.005 * abs(high))
-    low, high = low - (span - (high - low)) / 2, high + (span - (high - low)) / 2
-    ordered = sorted(scores)
-    most = ordered[int(0.9 * (len(ordered) - 1))]
-    near = max(score for score in ordered if score <= max(low + 1.5 * span, ordered[0]))
-    high = max(high, near, min(most, low + 2.5 * span))
-    low = max(min(low, ordered[0]), low - span)
-    pad = 0.08 * max(high - low, span)
-    return low - 2 * pad, high + pad
-
-
 def _draw(figure: Figure, scene: Scene, title: str) -> None:
     bottom = 0.178 if scene.failures else 0.085
     chart = figure.add_axes((0.062, bottom, 0.845, 0.835 - bottom))
     _draw_head(figure, scene, title)
     _draw_frame(chart, scene)
-    _draw_scores(chart, scene)
+    draw_scores(chart, scene)
     foot = chart
     if scene.failures:
         foot = figure.add_axes((0.062, 0.118, 0.845, 0.045), sharex=chart)
@@ -159,9 +120,9 @@ def _draw(figure: Figure, scene: Scene, title: str) -> None:
     _draw_legend(figure, chart, (0.018, 0.895))
     if foot is not chart:
         _draw_legend(figure, foot, (0.018, 0.052))
-    if scene.records:
+    if scene.marks:
         _draw_ends(chart, scene)
-        _draw_labels(figure, chart, scene)
+        draw_labels(figure, chart, scene)
     else:
         chart.text(0.5, 0.5, "no experiment yet", transform=chart.transAxes, ha="center",
                    color=FAINT, fontsize=16)  # fmt: skip
@@ -172,7 +133,7 @@ def _draw_head(figure: Figure, scene: Scene, title: str) -> None:
     figure.text(0.024, 0.908, summary_of(scene.tally), fontsize=13, color=INK)
 
 
-def summary_of(counted: Tally) -> str:
+def summary_of(counted: Counted) -> str:
     """The night in one line: from where to where, by how much, out of how many."""
     tail = f"  ·  {counted.tried} tried, {counted.kept} kept" if counted.tried else ""
     baseline, best = counted.baseline_bpb, counted.best_bpb
@@ -190,7 +151,7 @@ def summary_of(counted: Tally) -> str:
 def _draw_frame(chart: Axes, scene: Scene) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    numbers = [record.number for record in scene.records] or [1]
+    numbers = [mark.number for mark in scene.marks] or [1]
     room = max(0.6, 0.012 * (numbers[-1] - numbers[0]))
     chart.set_xlim(numbers[0] - room, numbers[-1] + room)
     chart.set_ylim(scene.low, scene.high)
@@ -200,7 +161,7 @@ def _draw_frame(chart: Axes, scene: Scene) -> None:
     chart.set_ylabel("val_bpb  (bits per byte, lower is better)", color=FAINT, fontsize=11)
     chart.set_axisbelow(True)
     chart.grid(axis="y", color=GRID, linewidth=0.9)
-    if all(record.trial.val_bpb is None for record in scene.records):
+    if all(mark.score_bpb is None for mark in scene.marks):
         chart.set_yticks([])
     _strip(chart)
 
@@ -211,7 +172,7 @@ def _strip(axes: Axes) -> None:
     axes.tick_params(colors=FAINT, labelsize=10, length=0, pad=6)
 
 
-def _draw_scores(chart: Axes, scene: Scene) -> None:
+def draw_scores(chart: Axes, scene: Scene) -> None:
     if scene.tally.baseline_bpb is not None:
         if scene.tally.margin_bpb:
             chart.axhspan(
@@ -227,22 +188,22 @@ def _draw_scores(chart: Axes, scene: Scene) -> None:
     undecided = scene.of("confirm")
     if undecided:
         chart.scatter(
-            [record.number for record, _ in undecided], [score for _, score in undecided],
-            s=40 if len(scene.records) < DENSE else 18, facecolors="white", edgecolors=KEPT,
+            [mark.number for mark, _ in undecided], [score for _, score in undecided],
+            s=40 if len(scene.marks) < DENSE else 18, facecolors="white", edgecolors=KEPT,
             linewidths=2.0, zorder=3, label=f"to be confirmed {len(undecided)}",
         )  # fmt: skip
     line = running_best(scene)
-    if len(scene.records) > 1 and line:
+    if len(scene.marks) > 1 and line:
         chart.step(*zip(*line, strict=True), where="post", color=KEPT, linewidth=2.0, zorder=3,
                    label="running best")  # fmt: skip
-    size = 86 if len(scene.records) < DENSE else 40
+    size = 86 if len(scene.marks) < DENSE else 40
     for word, marker, colour in (
         ("baseline", "D", BASELINE), ("keep", "o", KEPT), ("replay", "o", KEPT),
     ):  # fmt: skip
         points = scene.of(word)
         if points:
             chart.scatter(
-                [record.number for record, _ in points], [score for _, score in points],
+                [mark.number for mark, _ in points], [score for _, score in points],
                 marker=marker, s=size, c=colour, edgecolors="white", linewidths=1.2, zorder=4,
                 label=f"{ending_in_words(word)} {len(points)}",
             )  # fmt: skip
@@ -250,13 +211,13 @@ def _draw_scores(chart: Axes, scene: Scene) -> None:
 
 def _draw_discards(chart: Axes, scene: Scene) -> None:
     points = scene.of("discard")
-    inside = [(r.number, score) for r, score in points if score <= scene.high]
-    above = [(r.number, score) for r, score in points if score > scene.high]
+    inside = [(mark.number, score) for mark, score in points if score <= scene.high]
+    above = [(mark.number, score) for mark, score in points if score > scene.high]
     label = f"discarded {len(points)}"
     if inside:
         chart.scatter(
             [number for number, _ in inside], [score for _, score in inside],
-            s=34 if len(scene.records) < DENSE else 14, c=DISCARDED, edgecolors="white",
+            s=34 if len(scene.marks) < DENSE else 14, c=DISCARDED, edgecolors="white",
             linewidths=0.7, zorder=2, label=label,
         )  # fmt: skip
     if above:
@@ -264,19 +225,10 @@ def _draw_discards(chart: Axes, scene: Scene) -> None:
         chart.scatter(
             [number for number, _ in above], [scene.high - 0.012 * span] * len(above),
             marker="^", s=46, facecolors="white", edgecolors=DISCARDED, linewidths=1.4, zorder=2,
+            clip_on=False,
             label=f"off the chart {len(above)}, worst {max(score for _, score in above):.3f}"
             if inside else f"{label}, off the chart",
         )  # fmt: skip
-
-
-def running_best(scene: Scene) -> list[tuple[float, float]]:
-    """Where the score to beat stood, from the first baseline to the last experiment."""
-    if scene.tally.baseline_bpb is None or scene.tally.best_bpb is None:
-        return []
-    first = min((record.number for record, _ in scene.of("baseline")), default=0)
-    line = [(float(first), scene.tally.baseline_bpb)]
-    line += [(float(record.number), score) for record, score in scene.of("keep")]
-    return [*line, (float(scene.records[-1].number), scene.tally.best_bpb)]
 
 
 def _draw_failures(foot: Axes, scene: Scene) -> None:
@@ -284,7 +236,7 @@ def _draw_failures(foot: Axes, scene: Scene) -> None:
     foot.set_yticks([])
     _strip(foot)
     for word, (marker, name) in FAILURES.items():
-        numbers = [r.number for r in scene.failures if r.trial.status == word]
+        numbers = [mark.number for mark in scene.failures if mark.ending == word]
         if numbers:
             foot.scatter(
                 numbers, [0.0] * len(numbers), marker=marker, s=90 if marker in "|_" else 42,
@@ -321,24 +273,36 @@ def _draw_ends(chart: Axes, scene: Scene) -> None:
         )  # fmt: skip
 
 
-def _draw_labels(figure: Figure, chart: Axes, scene: Scene) -> None:
-    """Label the kept ones, largest gain first; where there is no room, the smallest go without."""
+def draw_labels(
+    figure: Figure,
+    chart: Axes,
+    scene: Scene,
+    *,
+    points: float = 9.5,
+    chars: int = TITLE_CHARS,
+    most: int = MOST_LABELS,
+) -> None:
+    """Label the kept ones, largest gain first; where there is no room, the smallest go without.
+
+    `points` is the size of the letters, `chars` the length of a title, `most` how many are named.
+    """
     from matplotlib.patheffects import withStroke
 
-    kept = sorted(scene.of("keep"), key=lambda found: -(found[0].verdict.gain_bpb or 0.0))
-    kept = kept[:MOST_LABELS]
-    texts = [f"{record.number}  {one_line(record.title, TITLE_CHARS)}" for record, _ in kept]
-    pixels = [_to_pixels(chart, record.number, score) for record, score in kept]
+    kept = sorted(scene.of("keep"), key=lambda found: -(found[0].gain_bpb or 0.0))
+    kept = kept[:most]
+    texts = [f"{mark.number}  {one_line(mark.title, chars)}" for mark, _ in kept]
+    pixels = [_to_pixels(chart, mark.number, score) for mark, score in kept]
     wishes = [
-        Wish(x, y, *_size_of(figure, text)) for (x, y), text in zip(pixels, texts, strict=True)
+        Wish(x, y, *_size_of(figure, text, points))
+        for (x, y), text in zip(pixels, texts, strict=True)
     ]
     boxes = place(
         wishes,
         frame=Box(*(float(edge) for edge in chart.bbox.extents)),
         solid=list(_solid_marks(chart, scene)),
         soft=[
-            _around(*_to_pixels(chart, record.number, min(score, scene.high)), 4)
-            for record, score in scene.of("discard", "baseline", "confirm")
+            _around(*_to_pixels(chart, mark.number, min(score, scene.high)), 4)
+            for mark, score in scene.of("discard", "baseline", "confirm")
         ],
     )
     for (x, y), text, box in zip(pixels, texts, boxes, strict=True):
@@ -349,15 +313,15 @@ def _draw_labels(figure: Figure, chart: Axes, scene: Scene) -> None:
             chart.plot([x, line.x1], [y, line.y1], transform=None, color=KEPT, linewidth=0.7,
                        alpha=0.55, zorder=3)  # fmt: skip
         chart.text(
-            box.x0, box.y0, text, transform=None, fontsize=9.5, color=INK, zorder=5,
+            box.x0, box.y0, text, transform=None, fontsize=points, color=INK, zorder=5,
             va="bottom", path_effects=[withStroke(linewidth=3, foreground="white")],
         )  # fmt: skip
 
 
 def _solid_marks(chart: Axes, scene: Scene) -> Iterator[Box]:
     """What a label must not cover: the kept points and the running best."""
-    for record, score in scene.of("keep"):
-        yield _around(*_to_pixels(chart, record.number, score), 6)
+    for mark, score in scene.of("keep"):
+        yield _around(*_to_pixels(chart, mark.number, score), 6)
     line = [_to_pixels(chart, x, y) for x, y in running_best(scene)]
     for (x0, y0), (x1, y1) in itertools.pairwise(line):
         yield Box(x0, y0 - 2, x1, y0 + 2)
@@ -373,8 +337,8 @@ def _to_pixels(chart: Axes, x: float, y: float) -> tuple[float, float]:
     return float(at[0]), float(at[1])
 
 
-def _size_of(figure: Figure, text: str) -> tuple[float, float]:
-    shown = figure.text(0, 0, text, fontsize=9.5)
+def _size_of(figure: Figure, text: str, points: float) -> tuple[float, float]:
+    shown = figure.text(0, 0, text, fontsize=points)
     extent = shown.get_window_extent()
     shown.remove()
     return float(extent.width), float(extent.height)

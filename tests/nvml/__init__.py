@@ -7,12 +7,15 @@ loaded, so a test runs what it tests in a process of its own, with `environment(
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +23,7 @@ from lab.sandbox import Mount, SealedSpec
 from lab.trial import Bench
 
 SOURCES = Path(__file__).parent
+ROOT = SOURCES.parents[1]
 LIBRARY = "libnvidia-ml.so.1"
 COMPILERS = ("cc", "gcc", "clang")
 
@@ -114,6 +118,25 @@ def _names() -> list[str]:
 def environment(library: Path, machine: Path) -> dict[str, str]:
     """The variables of a process that finds the stand-in in `library`, playing `machine`."""
     return os.environ | {"LD_LIBRARY_PATH": str(library), "NVML_STANDIN": str(machine)}
+
+
+def ask(library: Path, machine: Path, program: str, *arguments: str) -> Any:
+    """Run a program in a process of its own on `machine`; what it assigns to `answer` comes back, through JSON.
+
+    Its sys.argv[1] is the machine's file, and `arguments` follow. What it says on stderr fails the test.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", f"{program}\nprint(json.dumps(answer))\n", str(machine), *arguments],
+        cwd=ROOT,
+        env=environment(library, machine),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return json.loads(done.stdout)
 
 
 def write_machine(

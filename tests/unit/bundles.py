@@ -43,6 +43,7 @@ from lab.show.screen import open_screen
 from lab.trial import Bench, Trial
 from lab.verdict import Rule
 from tests.faults.files import HONEST
+from tests.unit.idle import Engine, NoPlotter
 from tests.unit.nights import make_score
 from tests.unit.test_campaign import FACTS, SUBJECT
 
@@ -170,24 +171,6 @@ class Played:
         )
 
 
-class Engine:
-    """An engine that makes nothing, and answers."""
-
-    seconds = 0.0
-    made = frozenset[str]()
-
-    def reap(self, *, campaign: str | None = None) -> list[str]:
-        return []
-
-    def answers(self) -> bool:
-        return True
-
-
-class NoPlotter:
-    def redraw(self) -> None: ...
-    def close(self) -> None: ...
-
-
 def make_campaign(place: Path, widths: Sequence[int], *, seed: str = HONEST) -> Path:
     """A night on these widths; the campaign's folder."""
     played = Played()
@@ -219,7 +202,7 @@ def make_campaign(place: Path, widths: Sequence[int], *, seed: str = HONEST) -> 
             prepare_py="# prepare",
             screen=screen,
             interrupts=interrupts,
-            plotter=cast("Any", NoPlotter()),
+            plotter=cast("Any", NoPlotter(campaign.folder)),
             deadline=time.monotonic() + 600,
         )
         research(night, cast("Any", Widths(list(widths))), Limits(deadline=None, candidates=None))

@@ -25,6 +25,7 @@ from lab.setup import Ready
 from lab.trial import Bench, Trial
 from lab.verdict import Noise
 from tests.faults.files import HONEST
+from tests.unit.idle import Engine, NoPlotter
 from tests.unit.nights import make_kept, make_record
 from tests.unit.test_campaign import FACTS, SUBJECT
 
@@ -55,27 +56,6 @@ def send(best_bpb: float = BEST_BPB, facts: Facts = SENDER) -> Sent:
         sha256="b" * 64,
         ledger_sha256="a" * 64,
     )
-
-
-class Engine:
-    """An engine that makes nothing, and answers."""
-
-    seconds = 0.0
-    made = frozenset[str]()
-
-    def reap(self, *, campaign: str | None = None) -> list[str]:
-        return []
-
-    def answers(self) -> bool:
-        return True
-
-
-class NoPlotter:
-    """A picture costs two seconds, and is tested elsewhere."""
-
-    def __init__(self, folder: Path) -> None: ...
-    def redraw(self) -> None: ...
-    def close(self) -> None: ...
 
 
 class Host:

@@ -20,8 +20,8 @@ from lab.night import Night
 from lab.outcome import Status
 from lab.overnight import Limits, research
 from lab.prompt import Brief
+from lab.report.drawing import Plotter
 from lab.settings import Settings
-from lab.show.progress import Plotter
 from lab.show.screen import open_screen
 from lab.trial import Bench, Trial
 from tests.faults.files import HONEST

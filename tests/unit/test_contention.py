@@ -5,9 +5,7 @@ What reads NVML runs in processes of its own, against the stand-in of tests/nvml
 
 from __future__ import annotations
 
-import json
 import subprocess
-import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,9 +15,8 @@ import pytest
 
 from lab.contention import Foreign, Lookout, _is_foreign, wait_until_free
 from lab.fingerprint import Unreadable
-from tests.nvml import Card, Instance, Process, environment, write_machine
+from tests.nvml import Card, Instance, Process, ask, write_machine
 
-ROOT = Path(__file__).resolve().parents[2]
 ID = "3f4e" * 16
 OTHER_ID = "9a0b" * 16
 CARD = Card()
@@ -73,21 +70,8 @@ class Host:
 
     def ask(self, code: str) -> Any:
         """Run code in a process of its own; what it assigns to `answer` comes back."""
-        program = PREAMBLE + textwrap.dedent(code) + "\nprint(json.dumps(answer))\n"
-        command = [sys.executable, "-c", program]
-        command += [str(self.machine), str(self.proc), str(self.neighbour)]
-        done = subprocess.run(
-            command,
-            cwd=ROOT,
-            env=environment(self._library, self.machine),
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        assert done.stderr == ""
-        return json.loads(done.stdout)
+        program = PREAMBLE + textwrap.dedent(code)
+        return ask(self._library, self.machine, program, str(self.proc), str(self.neighbour))
 
 
 @pytest.fixture

@@ -21,8 +21,8 @@ from lab.campaign import Campaign, open_campaign
 from lab.interrupts import Interrupts
 from lab.night import Night
 from lab.overnight import Limits, research
+from lab.report.drawing import Plotter
 from lab.settings import Settings
-from lab.show.progress import Plotter
 from lab.show.screen import open_screen
 from lab.trial import Bench, Trial
 from tests.faults.files import HONEST

@@ -19,6 +19,7 @@ from matplotlib.image import imread
 
 from lab.ledger import Ledger, Record, reruns_of, scores_of
 from lab.outcome import Status
+from lab.report.drawing import PROGRESS_FILE, Plotter, main
 from lab.show.chart import (
     BASELINE,
     DISCARDED,
@@ -26,13 +27,11 @@ from lab.show.chart import (
     HEIGHT_PX,
     KEPT,
     WIDTH_PX,
-    compose,
     draw_progress,
-    running_best,
 )
 from lab.show.labels import Box, Wish, leader_of, place
-from lab.show.progress import PROGRESS_FILE, Plotter, main
 from lab.show.results import ending, tally
+from lab.show.scene import compose, running_best
 from tests.unit.nights import make_kept, make_night, make_record
 
 CHART = (slice(125, 745), slice(70, 1450))  # rows and columns of the plot, without legends
@@ -346,5 +345,5 @@ def test_the_command_needs_a_folder() -> None:
 
 def test_importing_the_plotter_does_not_load_matplotlib() -> None:
     """It would stay in the controller's memory until the morning."""
-    program = "import lab.show.progress, sys; sys.exit('matplotlib' in sys.modules)"
+    program = "import lab.report.drawing, sys; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

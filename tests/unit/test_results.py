@@ -322,7 +322,7 @@ def test_a_thousand_records_fit_in_the_controller(tmp_path: Path) -> None:
     program = (
         "import docker, git, libcst, pathlib, re, rich.live, structlog, sys, typer\n"
         "from lab.show.results import write_results\n"
-        "from lab.show.progress import Plotter\n"
+        "from lab.report.drawing import Plotter\n"
         "from tests.unit.nights import make_night\n"
         "night = make_night(1000)\n"
         "for _ in range(3): write_results(pathlib.Path(sys.argv[1]), night)\n"

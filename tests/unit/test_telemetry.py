@@ -6,8 +6,6 @@ What reads NVML runs in processes of its own, against the stand-in of tests/nvml
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import textwrap
 import time
 from dataclasses import replace
@@ -21,10 +19,9 @@ from lab.glimpse import Glimpse
 from lab.samples import REASONS, Sample
 from lab.telemetry import Recording, Sampler, summary_of, write_recording
 from tests.conftest import QuietWatch
-from tests.nvml import environment
+from tests.nvml import ask
 from tests.nvml.machines import A100_PCIE_MIG, H100_SXM, MIB, RTX_3080, UNKNOWN_ERROR, Machine
 
-ROOT = Path(__file__).resolve().parents[2]
 NOT_THERE = 13
 FINE = H100_SXM.having(
     sm_clock_mhz=1755,
@@ -82,19 +79,8 @@ class Bed:
     def ask(self, machine: Machine, code: str) -> Any:
         """Run code in a process of its own; what it assigns to `answer` comes back."""
         machine.write(self.machine)
-        program = PREAMBLE + textwrap.dedent(code) + "\nprint(json.dumps(answer))\n"
-        done = subprocess.run(
-            [sys.executable, "-c", program, str(self.machine), str(self.folder)],
-            cwd=ROOT,
-            env=environment(self._library, self.machine),
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        assert done.stderr == ""
-        return json.loads(done.stdout)
+        program = PREAMBLE + textwrap.dedent(code)
+        return ask(self._library, self.machine, program, str(self.folder))
 
 
 @pytest.fixture

@@ -11,11 +11,15 @@
   // A pack is opened when one of its experiments is, and only then.
   async function detailOf(number) {
     const pack = packed.find((one) => number >= Number(one.dataset.first) && number <= Number(one.dataset.last));
-    if (!pack) throw new Error(`Nothing more was written down of experiment ${number}.`);
+    if (!pack) throw leftOut(number);
     if (!opened.has(pack)) opened.set(pack, unpack(pack.textContent));
     const found = (await opened.get(pack)).find((detail) => detail.number === number);
-    if (!found) throw new Error(`Nothing more was written down of experiment ${number}.`);
+    if (!found) throw leftOut(number);
     return found;
+  }
+
+  function leftOut(number) {
+    return new Error(`The details of experiment ${number} had no room in this file; the campaign's folder has them.`);
   }
 
   async function unpack(text) {

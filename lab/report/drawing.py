@@ -1,9 +1,9 @@
-"""progress.png, drawn in a process of its own: `python -m lab.show.progress FOLDER`.
+"""Pictures and report of a night, made in a process of its own: `python -m lab.report.drawing FOLDER`.
 
-Owns    the child process that draws
+Owns    the child process that draws and writes
 Takes   a campaign's folder
-Gives   FOLDER/progress.png
-Never   holds the night up: what goes wrong with a picture is remembered, not raised
+Gives   FOLDER/progress.png, card.png and report.html
+Never   holds the night up: what goes wrong with them is remembered, not raised
 """
 
 from __future__ import annotations
@@ -15,34 +15,39 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from lab.errors import LabError
+from lab.parquet import remove_drafts
 from lab.settings import CHECKOUT
-from lab.show.chart import draw_progress
-from lab.show.results import hardware_of, one_line, prior_of, read_campaign, read_records
 
-PROGRESS_FILE = "progress.png"
+PROGRESS_FILE, CARD_FILE, REPORT_FILE = "progress.png", "card.png", "report.html"
+
+# The last one: the controller that waits for it still holds the campaign, and no experiment follows.
+ENDED = "--ended"
 
 
 class Plotter:
-    """Keeps progress.png of one folder fresh, from a child process at a time, at low priority."""
+    """Keeps pictures and report of one folder fresh, from one child process at a time, at low priority."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._child: subprocess.Popen[bytes] | None = None
         self._errors: IO[bytes] | None = None
-        self.problem: str | None = None  # why the last drawing failed; a picture never ends a night
+        self.problem: str | None = None  # why the last drawing failed; none ever ends a night
 
     def redraw(self) -> None:
         """Start drawing what the ledger holds now; returns at once, a running drawing goes on."""
+        self._start()
+
+    def _start(self, *more: str) -> None:
         if self._child is not None and self._child.poll() is None:
             return
         self._settle()
         try:
             self._errors = tempfile.TemporaryFile()  # noqa: SIM115, lives as long as the child
             self._child = subprocess.Popen(
-                [sys.executable, "-m", "lab.show.progress", str(self._folder.resolve())],
+                [sys.executable, "-m", "lab.report.drawing", str(self._folder.resolve()), *more],
                 cwd=CHECKOUT,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -55,7 +60,7 @@ class Plotter:
     def close(self, *, timeout_s: float = 60.0) -> None:
         """Draw the night as it ended, and leave no child behind."""
         self._wait(timeout_s)
-        self.redraw()
+        self._start(ENDED)
         self._wait(timeout_s)
 
     def stop(self) -> None:
@@ -69,6 +74,7 @@ class Plotter:
             except subprocess.TimeoutExpired:
                 self._child.kill()
                 self._child.wait()
+                remove_drafts(self._folder, self._child.pid)
         self._settle()
 
     def _settle(self) -> None:
@@ -82,28 +88,19 @@ class Plotter:
         self._child = self._errors = None
 
 
-def title_of(campaign: dict[str, Any]) -> str:
-    """The campaign's name, profile and hardware, for the head of the picture."""
-    parts = (campaign.get("tag"), campaign.get("profile"), hardware_of(campaign))
-    return "  ·  ".join(one_line(str(part), 60) for part in parts if part)
-
-
 def main(arguments: Sequence[str]) -> int:
-    """`python -m lab.show.progress FOLDER`: read the ledger, draw, end."""
-    if len(arguments) != 1:
-        print("usage: python -m lab.show.progress FOLDER", file=sys.stderr)
+    """`python -m lab.report.drawing FOLDER [--ended]`: read the campaign, draw, write, end."""
+    folders = [word for word in arguments if word != ENDED]
+    if len(folders) != 1:
+        print(f"usage: python -m lab.report.drawing FOLDER [{ENDED}]", file=sys.stderr)
         return 2
-    folder = Path(arguments[0])
     with contextlib.suppress(OSError):
-        os.nice(10)
+        os.nice(19)
+    # Imported late: the controller imports this module, and needs none of what draws.
+    from lab.report.writing import write_all
+
     try:
-        campaign = read_campaign(folder)
-        draw_progress(
-            folder / PROGRESS_FILE,
-            read_records(folder),
-            title=title_of(campaign),
-            prior=prior_of(campaign),
-        )
+        write_all(Path(folders[0]), ended=ENDED in arguments)
     except (LabError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
