@@ -58,6 +58,8 @@ def note(
     folder = find_campaign(settings.runs, settings.tag)
     pin_note(folder, text)
     say(f"pinned in {folder.name}; a model reads it before its next idea, the offline agent never")
+
+
 def report(
     tag: Tag = None,
     output: Annotated[
