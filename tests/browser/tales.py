@@ -49,7 +49,7 @@ def make_story(
         standing=standing,
         rows=tuple(rows),
         contributions=contributions_of(records, rows),
-        lineage=branches_of(records),
+        lineage=branches_of(records, rows),
         budget=budget_of(records),
         facts=(
             Fact(name="Image", value="sha256:" + "3f" * 32),

@@ -24,8 +24,8 @@ from lab.night import Night
 from lab.notes import pin_note
 from lab.outcome import Watch
 from lab.overnight import Limits, research
+from lab.report.drawing import Plotter
 from lab.settings import Settings
-from lab.show.progress import Plotter
 from lab.show.screen import open_screen
 from lab.story.now import NOW_FILE, read_now
 from lab.story.shapes import Now
