@@ -218,6 +218,9 @@ class Shelf(Followed):
                 locks.enter_context(room.lock)
                 if room.tale is not None:
                     tales[tag] = room.tale
+        for tale in tales.values():
+            with contextlib.suppress(LabError, OSError):  # its room says what is wrong with it
+                tale.refresh()
         return tales
 
     def _keep_open(self, tales: Mapping[str, Tale]) -> None:

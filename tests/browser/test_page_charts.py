@@ -157,7 +157,9 @@ def test_the_pointer_is_told_and_a_click_opens(page: Page, tmp_path: Path) -> No
 
 def test_a_drag_looks_closer_and_a_button_goes_back(page: Page, tmp_path: Path) -> None:
     open_report(page, tmp_path, make_story(120))
-    box = page.locator("#progress canvas").bounding_box()
+    canvas = page.locator("#progress canvas")
+    canvas.evaluate("(drawn) => drawn.scrollIntoView({ block: 'center' })")
+    box = canvas.bounding_box()
     assert box is not None
     page.mouse.move(box["x"] + 300, box["y"] + 200)
     page.mouse.down()

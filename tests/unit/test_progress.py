@@ -304,8 +304,10 @@ def campaign(folder: Path, experiments: int) -> Ledger:
 
 def test_the_plotter_draws_what_the_ledger_holds_and_leaves_nothing_behind(tmp_path: Path) -> None:
     """The controller must not wait for a picture, and the last one must show the whole night."""
-    ledger = campaign(tmp_path, 3)
-    plotter = Plotter(tmp_path)
+    folder = tmp_path / "nov23"
+    folder.mkdir()
+    ledger = campaign(folder, 3)
+    plotter = Plotter(folder)
     began = time.monotonic()
     plotter.redraw()
     plotter.redraw()
@@ -316,7 +318,7 @@ def test_the_plotter_draws_what_the_ledger_holds_and_leaves_nothing_behind(tmp_p
     assert plotter.problem is None
     expected = tmp_path / "expected.png"
     draw_progress(expected, ledger.records, title="nov23  ·  cpu")
-    assert (tmp_path / PROGRESS_FILE).read_bytes() == expected.read_bytes()
+    assert (folder / PROGRESS_FILE).read_bytes() == expected.read_bytes()
     assert ending(ledger.records[-1]) == "keep"
 
 

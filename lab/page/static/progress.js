@@ -34,12 +34,13 @@
       N.el("p", { class: "hint", text: "Click a mark to open its experiment; drag across the chart to look closer." }));
 
     function rebuild() {
-      const zoom = state.chart && !whole.hidden ? { ...state.chart.plot.scales.x } : null;
+      if (state.zoomedByTime !== state.byTime || whole.hidden) {
+        state.zoom = null;
+        whole.hidden = true;
+      }
       if (state.chart) state.chart.destroy();
       state.scene = N.compose(state.sets, state);
       state.chart = draw(holder, state, whole);
-      if (zoom && state.zoomedByTime === state.byTime) state.chart.plot.setScale("x", zoom);
-      else whole.hidden = true;
       state.zoomedByTime = state.byTime;
       listen(state, tip, open);
       N.empty(legend).append(...legendOf(state.scene));
@@ -86,7 +87,7 @@
       height, drag: true,
       data: [scene.points.map((point) => point.x), scene.points.map((point) => point.y)],
       x: {
-        range: () => [scene.first - slack, scene.last + slack],
+        range: () => state.zoom || [scene.first - slack, scene.last + slack],
         axis: { label: scene.byTime ? "time since the first experiment began" : "experiment", size: 32, labelSize: 20,
                 incrs: steps, space: 60, grid: { show: false },
                 values: (u, splits) => splits.map((split) => (scene.byTime ? clock(split) : whole_(split))) },
@@ -102,7 +103,13 @@
         N.paintOver(scene, ctx, plot, box);
         if (!scene.points.length) empty(ctx, box);
       },
-      hooks: { setSelect: [(u) => (whole.hidden = whole.hidden && u.select.width === 0)] },
+      hooks: {
+        setSelect: [(u) => {
+          if (!u.select.width) return;
+          state.zoom = [u.posToVal(u.select.left, "x"), u.posToVal(u.select.left + u.select.width, "x")];
+          whole.hidden = false;
+        }],
+      },
     });
   }
 
