@@ -41,8 +41,8 @@ VIEWS = (
     "story.js",
 )
 REPORT = (*VIEWS, "report.js")
-LIVE = VIEWS
-LIVE_STYLES = STYLES
+LIVE = (*VIEWS, "wire.js", "campaigns.js", "now.js", "actions.js", "live.js")
+LIVE_STYLES = (*STYLES, "live.css")
 MEDIA_TYPES = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8"}
 
 # What a browser may do on the live page, as a header. Everything comes from the page's own server.

@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
 from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Route, sync_playwright
 
 from lab.host import look_at_host
-from lab.settings import read_settings
+from lab.settings import CHECKOUT, read_settings
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+WAIT_S = 10.0
 HERE = {"127.0.0.1", "localhost", "[::1]"}
 
 
@@ -28,6 +32,12 @@ class Watched:
 
     problems: list[str] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
+
+
+class Shoot(Protocol):
+    """What keeps a picture; see `shoot`."""
+
+    def __call__(self, page: Page, name: str, *, full: bool = False) -> Path: ...
 
 
 @pytest.fixture(scope="session")
@@ -97,3 +107,25 @@ def _find_chromium() -> str:
         if found := shutil.which("chromium"):
             return found
     pytest.fail("there is no Chromium here: install it, on Debian `apt-get install chromium`")
+
+
+@pytest.fixture
+def shoot(request: pytest.FixtureRequest) -> Shoot:
+    """Keeps a picture of a page under `.nightlab/screenshots/`, for people to look at."""
+    folder = CHECKOUT / ".nightlab" / "screenshots"
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def keep(page: Page, name: str, *, full: bool = False) -> Path:
+        path = folder / f"{request.path.stem.removeprefix('test_')}-{name}.png"
+        page.screenshot(path=path, full_page=full)
+        return path
+
+    return keep
+
+
+def until(page: Page, what: str) -> None:
+    """Wait until `what` is true on the page. Playwright's own way needs eval, which the policy forbids."""
+    deadline = time.monotonic() + WAIT_S
+    while not page.evaluate(what):
+        assert time.monotonic() < deadline, f"never came true: {what}"
+        page.wait_for_timeout(20)

@@ -122,6 +122,24 @@
     N.el("dl", { class: "facts", "aria-label": label },
       facts.map((fact) => N.el("div", {}, N.el("dt", { text: fact.name }), N.el("dd", { text: fact.value }))));
 
+  // Draws a list anew without taking the keyboard away from who stands in it.
+  N.keepFocus = (place, act) => {
+    const key = place.contains(document.activeElement) ? document.activeElement.dataset.key : null;
+    act();
+    if (key) for (const node of place.querySelectorAll("[data-key]")) if (node.dataset.key === key) node.focus({ preventScroll: true });
+  };
+
+  // Whether a value is another than the last time; what stays as it was need not be drawn again.
+  N.watcher = () => {
+    let last = null;
+    return (...values) => {
+      const text = JSON.stringify(values);
+      const changed = text !== last;
+      last = text;
+      return changed;
+    };
+  };
+
   N.section = (id, title, ...children) =>
     N.el("section", { id, "aria-labelledby": `${id}-title` },
       N.el("h2", { id: `${id}-title`, text: title }), ...children);

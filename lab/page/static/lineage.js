@@ -14,14 +14,15 @@
     const place = N.el("div", { class: "lineage" }, lines, list);
     const node = N.section("lineage", "Lineage",
       N.el("p", { class: "hint", text: "Each line is an idea that led on; the strong line is the way to the best. Marks after it are what was tried on it and led nowhere." }), place);
+    const changed = N.watcher();
     const state = { tree: null, folded: new Set(), tag: null };
 
     function render() {
       const rows = walk(state.tree, state.folded);
-      N.empty(list).append(...rows.map((row) => {
+      N.keepFocus(list, () => N.empty(list).append(...rows.map((row) => {
         row.item = item(row, state, open, render);
         return row.item;
-      }));
+      })));
       connect(lines, rows);
       state.rows = rows;
     }
@@ -29,6 +30,7 @@
     return {
       node,
       show: (story) => {
+        if (!changed(story.tag, story.lineage)) return;
         const tree = grow(story.lineage);
         node.hidden = !tree.forks;
         if (!tree.forks) return;
@@ -92,7 +94,7 @@
     const from = row.parent ? ` (from ${row.parent.node.branch.number || "the seed"})` : "";
     const label = branch.number === 0
       ? N.el("span", { class: "name", text: name })
-      : N.el("button", { type: "button", class: "link name", on: { click: () => open(branch.number) } }, N.el("b", { text: String(branch.number) }), ` ${name}`);
+      : N.el("button", { type: "button", class: "link name", "data-key": `open ${branch.number}`, on: { click: () => open(branch.number) } }, N.el("b", { text: String(branch.number) }), ` ${name}`);
     const line = N.el("li", { class: branch.on_path ? "on-path" : "" },
       N.el("span", { class: "dot" }, N.iconOf(branch.number === 0 ? "baseline" : branch.ending)),
       N.el("span", { class: "what" }, label, N.el("span", { class: "score", text: N.bpb(branch.score_bpb) }),
@@ -104,7 +106,7 @@
   function fold(branch, children, state, render) {
     if (!children.length) return null;
     const closed = state.folded.has(branch.number);
-    const button = N.el("button", { type: "button", class: "quiet fold", "aria-expanded": String(!closed),
+    const button = N.el("button", { type: "button", class: "quiet fold", "data-key": `fold ${branch.number}`, "aria-expanded": String(!closed),
                                     "aria-label": `What followed ${branch.number || "the seed"}`, text: closed ? `+ ${below(children)}` : "−" });
     button.addEventListener("click", () => {
       state.folded[closed ? "delete" : "add"](branch.number);

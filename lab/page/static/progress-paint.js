@@ -8,6 +8,7 @@
   const DENSE = 1500; // from so many experiments on, marks are smaller
   const MOST_LABELS = 24;
   const STRIP_PX = 30;
+  const SOLID = new Set(["keep", "confirm", "baseline"]); // what no label may cover
   N.STRIP_PX = STRIP_PX;
 
   N.paintUnder = (scene, ctx, plot, box) => {
@@ -148,7 +149,9 @@
     const bottom = box.top + box.height - (scene.failures ? STRIP_PX + 16 : 2);
     const frame = { x0: box.left + 2, y0: box.top + 2, x1: box.left + box.width - 2, y1: bottom };
     const solid = [];
-    for (const { px, py } of kept) solid.push({ x0: px - 7, y0: py - 7, x1: px + 7, y1: py + 7 });
+    for (const { point, px, py } of scene.drawn) {
+      if (SOLID.has(point.row.ending)) solid.push({ x0: px - 7, y0: py - 7, x1: px + 7, y1: py + 7 });
+    }
     if (!scene.several) solid.push(...treads(scene));
     const boxes = N.place(wishes, frame, solid);
     scene.labels = [];

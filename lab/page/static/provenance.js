@@ -11,9 +11,11 @@
     const grid = N.el("div", { class: "provenance" });
     const where = N.section("provenance", "Where it ran, and of what", grid);
     const node = N.el("div", {}, check, where);
+    const changed = N.watcher();
     return {
       node,
       show: (story) => {
+        if (!changed(story.commands, story.facts, story.hardware_class, story.conditions, story.missing)) return;
         check.hidden = story.commands.length === 0;
         N.empty(commands).append(...story.commands.map(({ what, command }) =>
           N.el("li", {}, N.el("span", { text: what }), N.el("code", { text: command }), N.copyButton(command, what))));

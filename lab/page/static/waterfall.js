@@ -7,18 +7,19 @@
 
   N.waterfallView = (open) => {
     const list = N.el("ol", { class: "waterfall" });
+    const changed = N.watcher();
     const node = N.section("contributions", "What each keep contributed", list);
     return {
       node,
       show: (story) => {
         const steps = story.contributions;
         node.hidden = steps.length === 0;
-        if (!steps.length) return;
+        if (!steps.length || !changed(story.tag, steps)) return;
         const scores = steps.flatMap((step) => [step.from_bpb, step.to_bpb]);
         const low = Math.min(...scores);
         const span = Math.max(...scores) - low || 1;
         const whole = steps[0].from_bpb - steps[steps.length - 1].to_bpb;
-        N.empty(list).append(...steps.map((step) => line(step, low, span, whole, open)), total(steps, whole));
+        N.keepFocus(list, () => N.empty(list).append(...steps.map((step) => line(step, low, span, whole, open)), total(steps, whole)));
       },
     };
   };
@@ -31,7 +32,7 @@
     const share = whole > 0 ? N.percent(gain / whole) : "";
     return N.el("li", {},
       N.el("span", { class: "what" },
-        N.el("button", { type: "button", class: "link", text: String(step.number), on: { click: () => open(step.number) } }), " ",
+        N.el("button", { type: "button", class: "link", "data-key": step.number, text: String(step.number), on: { click: () => open(step.number) } }), " ",
         N.el("span", { text: step.title }),
         step.ablation ? N.el("em", { text: "takes something out" }) : null),
       N.el("span", { class: "track", "aria-hidden": "true" }, bar),

@@ -1,0 +1,158 @@
+// The live page: which campaigns are shown, and that what happens to them is seen.
+//
+// Owns    the choice (the first of it is read, all of it is drawn), the address that names it, the connection
+// Takes   the server's list, stories and events
+"use strict";
+(() => {
+  const N = window.Nightlab;
+  const state = { briefs: [], chosen: [], stories: new Map(), loading: new Set(), actions: document.body.dataset.actions === "yes",
+                  close: null, asked: null, lines: { list: false, story: true } };
+  const view = N.storyView((number) => N.ask(N.pathOf(state.chosen[0], "experiments", number)));
+  const campaigns = N.campaignsView(choose, drawBeside);
+  const now = N.nowView();
+  const actions = N.actionsView();
+  const connection = N.el("p", { class: "connection", role: "status" });
+  const problem = N.el("p", { class: "problem", role: "alert", hidden: true });
+
+  document.getElementById("bar").append(connection, N.themeSwitch(true));
+  document.getElementById("main").append(problem, campaigns.node, view.node);
+  view.node.hidden = true;
+  view.middle.append(now.node, ...(state.actions ? [actions.node] : []));
+  N.page = view;
+  N.live = state;
+
+  // #c=TAG&c=TAG&x=NUMBER: what is shown can be sent to somebody.
+  function readHash() {
+    const asked = new URLSearchParams(window.location.hash.slice(1));
+    const number = Number(asked.get("x"));
+    return { tags: asked.getAll("c"), number: Number.isInteger(number) && number > 0 ? number : null };
+  }
+  function writeHash(number) {
+    const parts = new URLSearchParams(state.chosen.map((tag) => ["c", tag]));
+    if (number) parts.set("x", String(number));
+    const hash = `#${parts}`;
+    if (window.location.hash !== hash) window.history.replaceState(null, "", hash);
+  }
+  view.views.table.changed = (open) => writeHash(open[open.length - 1]);
+  view.elsewhere = (number, tag) => {
+    if (tag === state.chosen[0]) return false;
+    choose(tag, number);
+    return true;
+  };
+
+  function choose(tag, number = null) {
+    // What is drawn beside stays drawn; only what is read changes, unless nothing was drawn beside it.
+    const others = state.chosen.length > 1 ? state.chosen.filter((one) => one !== tag) : [];
+    select([tag, ...others], number);
+  }
+  function drawBeside(tag, on) {
+    const others = state.chosen.filter((one) => one !== tag);
+    select(on ? [...others, tag] : others, null);
+  }
+
+  async function select(tags, number) {
+    const before = state.chosen[0];
+    state.chosen = tags;
+    campaigns.show(state.briefs, state.chosen);
+    if (before !== tags[0]) now.show(null);
+    await Promise.all(tags.map((tag) => load(tag)));
+    if (state.chosen !== tags) return;
+    show();
+    if (before !== tags[0] || !state.close) follow(tags[0]);
+    if (number) view.open(number);
+    writeHash(number || view.views.table.opened().at(-1));
+  }
+
+  async function load(tag, anew = false) {
+    if ((state.stories.has(tag) && !anew) || state.loading.has(tag)) return;
+    state.loading.add(tag);
+    try {
+      state.stories.set(tag, await N.ask(N.pathOf(tag)));
+      tell("");
+    } catch (error) {
+      tell(error.message);
+    } finally {
+      state.loading.delete(tag);
+    }
+  }
+
+  function tell(text) {
+    problem.hidden = !text;
+    problem.textContent = text;
+  }
+
+  function show() {
+    const story = state.stories.get(state.chosen[0]);
+    view.node.hidden = !story;
+    if (!story) return;
+    const sets = state.chosen.map((tag, index) => ({ story: state.stories.get(tag), name: tag, index })).filter((set) => set.story);
+    view.show(story, sets);
+    actions.show(story);
+    document.title = `${story.tag}${story.running ? " (running)" : ""} · Nightlab`;
+  }
+
+  // One campaign's events are followed: the one that is read. The others are read again when the list says they grew.
+  function follow(tag) {
+    if (state.close) state.close();
+    const count = () => (state.stories.get(tag) ? state.stories.get(tag).rows.length : 0);
+    state.close = N.listen(
+      () => `${N.pathOf(tag, "events")}?after=${count()}`,
+      { story: (news) => take(tag, news), now: (moment) => tag === state.chosen[0] && now.show(moment) },
+      (on) => connected("story", on),
+    );
+  }
+
+  async function take(tag, news) {
+    if (tag !== state.chosen[0]) return;
+    const { new_rows: fresh, first, ...rest } = news;
+    const known = state.stories.get(tag);
+    if (!known || first > known.rows.length) {
+      await load(tag, true); // something between was missed
+    } else {
+      // Rows that are known keep their identity, and so their lines in the table.
+      state.stories.set(tag, { ...rest, rows: first === known.rows.length && !fresh.length ? known.rows : [...known.rows.slice(0, first), ...fresh] });
+    }
+    if (fresh.length && known && first === known.rows.length) sayNew(fresh);
+    if (tag === state.chosen[0]) show();
+  }
+
+  function sayNew(rows) {
+    const row = rows[rows.length - 1];
+    N.announce(`Experiment ${row.number}: ${row.ending_words}${N.known(row.score_bpb) ? `, ${N.bpb(row.score_bpb)} bits per byte` : ""}`);
+  }
+
+  async function takeList({ campaigns: briefs }) {
+    const before = new Map(state.briefs.map((brief) => [brief.tag, JSON.stringify(brief)]));
+    state.briefs = briefs;
+    campaigns.show(briefs, state.chosen);
+    if (!state.chosen.length) return start();
+    const grown = briefs.filter((brief) => state.chosen.indexOf(brief.tag) > 0 && before.get(brief.tag) !== JSON.stringify(brief));
+    await Promise.all(grown.map((brief) => load(brief.tag, true)));
+    if (grown.length) show();
+  }
+
+  // What the address names, else the campaign that runs, else the newest.
+  function start() {
+    const readable = state.briefs.filter((brief) => !brief.problem);
+    const { tags, number } = readHash();
+    const known = [...new Set(tags)].filter((tag) => readable.some((brief) => brief.tag === tag));
+    if (known.length) return select(known, number);
+    const newest = [...readable].sort((a, b) => b.running - a.running || ((a.created_at || "") < (b.created_at || "") ? 1 : -1));
+    return newest.length ? select([newest[0].tag], null) : null;
+  }
+
+  function connected(line, on) {
+    state.lines[line] = on;
+    const whole = state.lines.list && state.lines.story;
+    connection.className = `connection ${whole ? "on" : "off"}`;
+    const text = whole ? "Live" : "No connection; trying again";
+    if (connection.textContent !== text) connection.textContent = text;
+  }
+
+  window.addEventListener("hashchange", () => {
+    const { tags, number } = readHash();
+    if (tags.length && tags.join("\n") !== state.chosen.join("\n")) start();
+    else if (number && !view.views.table.opened().includes(number)) view.open(number);
+  });
+  N.listen("/api/events", { campaigns: takeList }, (on) => connected("list", on));
+})();

@@ -1,0 +1,64 @@
+// The live page's line to its server: JSON in, JSON out, and events.
+//
+// Owns    that an answer which is no answer becomes a sentence
+// Gives   Nightlab.ask(path), send(tag, what, body), listen(path, handlers, connected)
+"use strict";
+(() => {
+  const N = window.Nightlab;
+  N.pathOf = (tag, ...rest) => ["/api/campaigns", tag, ...rest].map((part, index) => (index ? encodeURIComponent(part) : part)).join("/");
+
+  N.ask = async (path) => answerOf(() => fetch(path, { headers: { Accept: "application/json" } }));
+
+  // The header cannot be set by another site's form, and a script of another site may not send it.
+  N.send = async (tag, what, body) =>
+    answerOf(() => fetch(N.pathOf(tag, what), {
+      method: "POST", body: JSON.stringify(body),
+      headers: { "Content-Type": "application/json", "X-Nightlab": "1" },
+    }));
+
+  async function answerOf(request) {
+    let response;
+    try {
+      response = await request();
+    } catch {
+      throw new Error("The server of this page does not answer. Start `make dashboard` again; nothing was changed.");
+    }
+    const said = await response.json().catch(() => null);
+    if (!response.ok) throw new Error((said && said.error) || `The server answered ${response.status} and gave no reason.`);
+    if (said === null) throw new Error("The server's answer could not be read.");
+    return said;
+  }
+
+  const FIRST_WAIT_MS = 1000;
+  const LONGEST_WAIT_MS = 15000;
+
+  // Events until closed. A browser gives up where a server refuses; this does not. `path` may be a function: what is
+  // asked for after a break starts where the page stands.
+  N.listen = (path, handlers, connected) => {
+    let source = null;
+    let timer = 0;
+    let wait = FIRST_WAIT_MS;
+    const open = () => {
+      source = new EventSource(typeof path === "function" ? path() : path);
+      source.addEventListener("open", () => {
+        wait = FIRST_WAIT_MS;
+        connected(true);
+      });
+      for (const [name, act] of Object.entries(handlers)) {
+        source.addEventListener(name, (event) => act(JSON.parse(event.data)));
+      }
+      source.addEventListener("error", () => {
+        connected(false);
+        source.close();
+        clearTimeout(timer);
+        timer = setTimeout(open, wait);
+        wait = Math.min(2 * wait, LONGEST_WAIT_MS);
+      });
+    };
+    open();
+    return () => {
+      clearTimeout(timer);
+      source.close();
+    };
+  };
+})();
