@@ -11,8 +11,7 @@ SETTINGS := TAG HOURS EXPERIMENTS AGENT SCRIPT PROFILE SEED NOISE_RUNS BPB_PER_L
 $(foreach name,$(SETTINGS),$(if $(filter command,$(firstword $(origin $(name)))),\
     $(eval export NIGHTLAB_$(name) := $($(name)))))
 
-.PHONY: help overnight smoke status report audit noise bundle verify replay compare doctor image data test attacks bench
-.PHONY: help overnight smoke status show diff log import audit noise bundle verify replay compare doctor image data test attacks bench
+.PHONY: help overnight smoke status report show diff log import audit noise bundle verify replay compare doctor image data test attacks bench
 .DEFAULT_GOAL := help
 
 help:
@@ -40,6 +39,7 @@ overnight smoke status doctor data test attacks bench: .venv/ready
 
 report: .venv/ready
 	@$(LAB) report $(if $(OUTPUT),--output $(OUTPUT))
+
 show diff log: .venv/ready
 	@$(LAB) $@ $(N)
 
