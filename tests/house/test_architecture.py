@@ -94,7 +94,7 @@ DOORS = {
     "pynvml": {"lab/fingerprint/", "lab/telemetry.py"},
     "structlog": {"lab/show/events.py"},
     "rich": {"lab/show/", "lab/doctor.py", "lab/cli/"},
-    "matplotlib": {"lab/show/"},
+    "matplotlib": {"lab/show/", "lab/report/card.py"},
     "pyarrow": {"lab/parquet.py"},
     "libcst": {"lab/agents/offline/"},
     "typer": {"lab/cli/"},
