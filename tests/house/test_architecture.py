@@ -97,7 +97,7 @@ DOORS = {
     "gitdb": {"lab/workspace.py"},
     "pynvml": {"lab/fingerprint/", "lab/telemetry.py"},
     "structlog": {"lab/show/events.py"},
-    "rich": {"lab/cli/", "lab/doctor.py", "lab/show/", "lab/watch.py"},
+    "rich": {"lab/show/", "lab/doctor.py", "lab/cli/", "lab/watch.py"},
     "matplotlib": {"lab/show/", "lab/report/"},
     "pyarrow": {"lab/parquet.py"},
     "libcst": {"lab/agents/offline/"},

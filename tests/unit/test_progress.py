@@ -19,7 +19,8 @@ from matplotlib.image import imread
 
 from lab.ledger import Ledger, Record, reruns_of, scores_of
 from lab.outcome import Status
-from lab.report.drawing import PROGRESS_FILE, Plotter, main
+from lab.parquet import remove_drafts
+from lab.report.drawing import CARD_FILE, PROGRESS_FILE, REPORT_FILE, Plotter, main
 from lab.show.chart import (
     BASELINE,
     DISCARDED,
@@ -295,6 +296,7 @@ def test_most_keeps_of_a_night_are_labelled() -> None:
 
 
 def campaign(folder: Path, experiments: int) -> Ledger:
+    folder.mkdir()
     (folder / "campaign.json").write_text('{"tag": "nov23", "profile": "cpu"}')
     ledger = Ledger.open(folder / "ledger.jsonl", anchor="a")
     for record in make_night(experiments):
@@ -305,7 +307,6 @@ def campaign(folder: Path, experiments: int) -> Ledger:
 def test_the_plotter_draws_what_the_ledger_holds_and_leaves_nothing_behind(tmp_path: Path) -> None:
     """The controller must not wait for a picture, and the last one must show the whole night."""
     folder = tmp_path / "nov23"
-    folder.mkdir()
     ledger = campaign(folder, 3)
     plotter = Plotter(folder)
     began = time.monotonic()
@@ -319,6 +320,7 @@ def test_the_plotter_draws_what_the_ledger_holds_and_leaves_nothing_behind(tmp_p
     expected = tmp_path / "expected.png"
     draw_progress(expected, ledger.records, title="nov23  ·  cpu")
     assert (folder / PROGRESS_FILE).read_bytes() == expected.read_bytes()
+    assert {PROGRESS_FILE, CARD_FILE, REPORT_FILE} <= {path.name for path in folder.iterdir()}
     assert ending(ledger.records[-1]) == "keep"
 
 
@@ -332,12 +334,22 @@ def test_a_picture_that_fails_is_remembered_and_not_raised(tmp_path: Path) -> No
 
 def test_stopping_does_not_wait_for_the_picture(tmp_path: Path) -> None:
     """A second Ctrl-C means now."""
-    campaign(tmp_path, 12)
-    plotter = Plotter(tmp_path)
+    folder = tmp_path / "nov23"
+    campaign(folder, 12)
+    plotter = Plotter(folder)
     plotter.redraw()
     began = time.monotonic()
     plotter.stop()
     assert time.monotonic() - began < 1.0
+
+
+def test_what_a_killed_drawing_had_begun_is_taken_away(tmp_path: Path) -> None:
+    """A night that is stopped at once leaves nothing half-written; what others write there stays."""
+    drafts = [tmp_path / f".{REPORT_FILE}.{pid}.tmp" for pid in (41, 42)]
+    for draft in drafts:
+        draft.write_bytes(b"half")
+    remove_drafts(tmp_path, 42)
+    assert [draft.exists() for draft in drafts] == [True, False]
 
 
 def test_the_command_needs_a_folder() -> None:
