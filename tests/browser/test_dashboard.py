@@ -1,87 +1,304 @@
-"""The live page in a real browser, over a real server, while a scripted campaign grows."""
+"""The live page against the product's own server: a campaign that grows while somebody looks, and the buttons.
+
+The records come through the product's own Ledger, now.json through its own writer; only the containers are missing.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
-from playwright.sync_api import Page, expect
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect
 
+from lab.dashboard.gate import LOOPBACK_NAMES, Door
 from lab.imported import import_results
+from lab.inbox import Inbox
 from lab.notes import read_pinned
 from lab.runs import locked
+from lab.settings import CHECKOUT
 from lab.story.now import write_now
-from tests.browser.conftest import Shoot, until
-from tests.browser.tales import HOSTILE
-from tests.unit.nights import make_record
-from tests.unit.served import served, wait_until
-from tests.unit.test_dashboard import SO_FAR, TAG, make_campaign, now_of, write_record
+from lab.story.shapes import Now, Point
+from tests.browser.conftest import Watched
+from tests.unit.handed_in import BEST, make_campaign, write_record
+from tests.unit.nights import make_night, make_record
+from tests.unit.served import Site, served, wait_until
+
+TAG = "nov23"
+SO_FAR = 60
+SCREENSHOTS = CHECKOUT / ".nightlab" / "screenshots"
+HOSTILE = '</script><img src=x onerror="window.hacked=1"><b>bold</b> ${1} \u202etxt'
+TABLE = (
+    "commit\tval_bpb\tmemory_gb\tstatus\tdescription\n"
+    "aaaaaaa\t1.86\t44.0\tkeep\tbaseline\n"
+    f"bbbbbbb\t1.85\t44.2\tkeep\t{HOSTILE}\n"
+    "ccccccc\t0.000000\t0.0\tcrash\ttoo wide\n"
+)
+TOKEN = "x" * 43
 
 
-def leave(page: Page) -> None:
-    """A page whose server ends says so on its console, and rightly."""
-    page.goto("about:blank")
+class Night:
+    """A campaign that somebody runs, played: it holds the lock, and what it does it writes down."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.done = SO_FAR
+        self._step = 0
+        self._over = threading.Event()
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._tell)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def finish(self, title: str = "A wider head") -> int:
+        """One more experiment is done."""
+        with self._lock:
+            self.done += 1
+            record = make_record(self.done, title=title, val_bpb=1.86, best_bpb=1.83)
+            write_record(self.folder, record)
+            return self.done
+
+    def _tell(self) -> None:
+        with locked(self.folder):
+            while not self._over.wait(0.3):
+                with self._lock:
+                    self._step += 10
+                    write_now(self.folder, self._now())
+
+    def _now(self) -> Now:
+        return Now(
+            at=datetime.now(UTC).isoformat(),
+            pid=1,
+            experiment=self.done + 1,
+            kind="candidate",
+            title=f"idea {HOSTILE}",
+            hypothesis=HOSTILE,
+            agent="offline",
+            phase="training",
+            cap_s=60.0,
+            elapsed_s=self._step / 10,
+            fraction=min(1.0, self._step / 600),
+            loss=3.5,
+            tokens_per_s=12_000.0,
+            curve=tuple(
+                Point(train_s=step / 10, step=step, loss=3.0 + 5 / (step + 5))
+                for step in range(0, self._step + 10, 10)
+            ),
+            telemetry={"power_w": 650.0, "temperature_c": 64.0},
+            log_tail=f"step {self._step} | {HOSTILE}\n",
+        )
 
 
-def test_a_growing_campaign_is_followed_and_can_be_stopped(
-    page: Page, tmp_path: Path, shoot: Shoot
-) -> None:
-    """What a person does in the morning, and what must not get lost under the reader's eyes."""
+@pytest.fixture
+def night(tmp_path: Path) -> Iterator[Night]:
     runs = tmp_path / "runs"
-    folder = make_campaign(runs)
-    with served(runs) as site, locked(folder):
-        page.goto(f"{site.url}/")
-        rows = page.locator("#experiments tbody tr:not(.detail)")
-        expect(page.get_by_role("button", name="Stop after this experiment")).to_be_visible()
-        write_now(folder, replace(now_of(7, HOSTILE), log_tail=HOSTILE))
-        expect(page.get_by_role("heading", name="Experiment 6")).to_contain_text("</script>")
-        write_record(folder, make_record(SO_FAR + 1, title=HOSTILE))
-        expect(page.locator("body")).to_contain_text("onerror=")
-        assert rows.count() >= 1
-        shoot(page, "live")
-        page.get_by_role("button", name="Stop after this experiment").click()
-        wait_until((folder / "STOP").exists)
-        assert (folder / "STOP").read_text().strip().lower() != "now"
-        page.get_by_role("button", name="Stop now …").click()
-        page.get_by_role("dialog").get_by_role("button", name="Stop now").click()
-        wait_until(lambda: (folder / "STOP").read_text().strip().lower() == "now")
-        assert page.evaluate("document.images.length") == 0
-        leave(page)
-
-
-def test_a_note_is_pinned_from_the_page(page: Page, tmp_path: Path) -> None:
-    """A person's word reaches the agent's next brief."""
-    runs = tmp_path / "runs"
-    folder = make_campaign(runs)
-    with served(runs) as site:
-        page.goto(f"{site.url}/")
-        page.get_by_text("Pin a note for the agent").click()
-        page.get_by_label("Note").fill("leave the tokenizer alone")
-        page.get_by_role("button", name="Pin", exact=True).click()
-        wait_until(lambda: read_pinned(folder) == ("leave the tokenizer alone",))
-        leave(page)
-
-
-def test_an_imported_table_is_drawn_beside_a_campaign(
-    page: Page, tmp_path: Path, shoot: Shoot
-) -> None:
-    """The union of several logs is one picture, and says that their scores do not compare."""
-    runs = tmp_path / "runs"
-    make_campaign(runs)
+    folder = make_campaign(runs, make_night(SO_FAR))
+    older = make_campaign(tmp_path / "other", make_night(30, seed=4)).rename(runs / "nov22")
+    (older / "campaign.json").write_text(
+        (older / "campaign.json").read_text().replace(TAG, "nov22")
+    )
     table = tmp_path / "results.tsv"
-    lines = ("a1\t0.9979\t44.0\tkeep\tbaseline", "b2\t0.000000\t0.0\tcrash\ttoo wide",
-             "c3\t0.9932\t44.2\tkeep\thalf the batch")  # fmt: skip
-    head = "commit\tval_bpb\tmemory_gb\tstatus\tdescription"
-    table.write_text("\n".join((head, *lines)) + "\n")
+    table.write_text(TABLE)
     import_results(runs, table, "theirs")
-    with served(runs) as site:
-        page.goto(f"{site.url}/#{TAG}")
-        for box in page.get_by_role("checkbox").all():
-            if box.is_enabled() and not box.is_checked():
-                box.check()
-        until(page, "Boolean(Nightlab.page.views.progress.model()?.several)")
-        drawn = page.evaluate("Nightlab.page.views.progress.model().points.length")
-        assert drawn >= SO_FAR + 2
-        expect(page.locator("body")).to_contain_text("theirs")
-        shoot(page, "union")
-        leave(page)
+    night = Night(folder)
+    night.start()
+    yield night
+    night.stop()
+
+
+@contextmanager
+def shown(
+    night: Night, context: BrowserContext, *, door: Door | None = None, actions: bool = True
+) -> Iterator[Site]:
+    """The lab of this night, served; no page is left that would miss its server."""
+    with served(night.folder.parent, door=door, actions=actions) as site:
+        yield site
+        for page in context.pages:
+            page.close()
+
+
+@pytest.fixture
+def site(night: Night, context: BrowserContext) -> Iterator[Site]:
+    with shown(night, context) as site:
+        yield site
+
+
+def open_page(page: Page, site: Site, hash_: str = "") -> None:
+    page.goto(f"{site.url}/{hash_}")
+    expect(page.locator(".connection")).to_have_text("Live")
+    expect(page.locator("table.experiments tr.line").first).to_be_visible()
+
+
+def show(page: Page, name: str) -> None:
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / f"dashboard-{name}.png", full_page=True)
+
+
+def line_of(page: Page, number: int) -> str:
+    return f'tr.line[data-number="{number}"]'
+
+
+def test_the_page_follows_a_night(page: Page, site: Site, night: Night) -> None:
+    """Whoever reads an experiment while the night goes on keeps what is open, and sees what comes."""
+    open_page(page, site)
+    expect(page).to_have_title(re.compile(f"{TAG} .running."))
+    expect(page.locator(".campaigns li")).to_have_count(3)
+    opener = page.locator(f"{line_of(page, 5)} button.opener")
+    opener.click()
+    detail = page.locator("#detail-5")
+    expect(detail).to_contain_text("step 1")
+    mark = page.evaluate("document.getElementById('detail-5').dataset.mine = 'yes'")
+    assert mark == "yes"
+    clock = page.locator("#now .clock, .now .clock").first
+    before = clock.inner_text()
+    wait_until(lambda: clock.inner_text() != before)
+    for title in ("A wider head", "Another thing"):
+        number = night.finish(title)
+        row = page.locator(f"{line_of(page, number)} button.opener")
+        expect(row).to_have_text(title, timeout=3000)
+    expect(detail).to_be_visible()
+    assert detail.get_attribute("data-mine") == "yes", "it was drawn anew"
+    expect(opener).to_be_focused()
+    show(page, "live")
+    night.stop()
+    expect(page).to_have_title(f"{TAG} · Nightlab", timeout=5000)
+
+
+def test_another_campaign_can_be_chosen(page: Page, site: Site) -> None:
+    """Past ones too; and the address says which, so that it can be sent to somebody."""
+    open_page(page, site)
+    page.locator(".campaigns button.link", has_text="nov22").click()
+    expect(page).to_have_title("nov22 · Nightlab")
+    assert "c=nov22" in page.url
+    page.reload()
+    expect(page).to_have_title("nov22 · Nightlab")
+
+
+def test_campaigns_are_drawn_side_by_side(page: Page, site: Site) -> None:
+    """The union of several logs, one of them of the original project."""
+    open_page(page, site, f"#c={TAG}&c=nov22&c=theirs")
+    expect(page.locator(".campaigns input:checked")).to_have_count(3)
+    expect(page.locator(".warning")).to_be_visible()  # an imported table names no hardware
+    show(page, "union")
+    page.locator(".campaigns button.link", has_text="theirs").click()
+    expect(page.locator("table.experiments tr.line")).to_have_count(3)
+    show(page, "imported")
+
+
+def test_hostile_words_stay_words(page: Page, site: Site, night: Night) -> None:
+    """A title, a log or a hypothesis with markup in it is shown as it is written."""
+    open_page(page, site)
+    number = night.finish(HOSTILE)
+    opener = page.locator(f"{line_of(page, number)} button.opener")
+    expect(opener).to_contain_text('<img src=x onerror="window.hacked=1"><b>bold</b>')
+    opener.click()
+    expect(page.locator(f"#detail-{number}")).to_be_visible()
+    expect(page.locator("pre.log").first).to_contain_text("<img src=x")
+    page.locator(".campaigns button.link", has_text="theirs").click()
+    expect(page.locator("table.experiments")).to_contain_text("<b>bold</b>")
+    assert page.evaluate("window.hacked") is None
+    assert page.locator("img").count() == 0
+    assert page.locator("b", has_text="bold").count() == 0
+
+
+def test_the_stop_buttons_stop(page: Page, site: Site, night: Night) -> None:
+    """After this experiment at a click; at once only when asked twice."""
+    open_page(page, site)
+    stop = night.folder / "STOP"
+    page.get_by_role("button", name="Stop after this experiment").click()
+    expect(page.locator(".said")).to_contain_text("after this experiment")
+    assert stop.read_text().strip() == "after"
+    page.get_by_role("button", name="Stop now …").click()
+    page.get_by_role("button", name="Let it run").click()
+    assert stop.read_text().strip() == "after"
+    page.get_by_role("button", name="Stop now …").click()
+    show(page, "stop")
+    page.locator("dialog").get_by_role("button", name="Stop now").click()
+    expect(page.locator(".said")).to_contain_text("stops now")
+    assert stop.read_text().strip() == "now"
+
+
+def test_a_note_and_a_file_can_be_handed_in(
+    page: Page, site: Site, night: Night, watched: Watched
+) -> None:
+    """And what cannot run is refused in words, with the form as it was."""
+    open_page(page, site)
+    page.get_by_text("Pin a note for the agent").click()
+    page.get_by_label("Note", exact=True).fill("try fewer heads")
+    page.get_by_role("button", name="Pin", exact=True).click()
+    expect(page.locator(".said")).to_contain_text("Pinned")
+    assert read_pinned(night.folder) == ("try fewer heads",)
+    page.get_by_text("Queue a train.py").click()
+    page.get_by_label("Title", exact=True).fill("Mine")
+    code = page.get_by_label("train.py as text")
+    code.fill("x = (")
+    page.get_by_role("button", name="Queue", exact=True).click()
+    expect(page.locator(".said")).to_contain_text("does not parse")
+    expect(code).to_have_value("x = (")
+    # A browser writes every such answer on its console; nothing else may be there.
+    (told,) = watched.problems
+    assert "422" in told
+    watched.problems.clear()
+    code.fill(BEST.replace('"width": 48', '"width": 64'))
+    page.get_by_role("button", name="Queue", exact=True).click()
+    expect(page.locator(".said")).to_contain_text("ticket 1")
+    assert Inbox(night.folder).waiting() == [1]
+    show(page, "actions")
+
+
+def test_a_page_that_only_shows_has_no_buttons(
+    page: Page, context: BrowserContext, night: Night
+) -> None:
+    """A team reads; one person decides."""
+    with shown(night, context, actions=False) as site:
+        open_page(page, site)
+        expect(page.get_by_role("button", name="Stop")).to_have_count(0)
+        expect(page.get_by_text("Queue a train.py")).to_have_count(0)
+
+
+def test_the_printed_address_opens_the_page(
+    context: BrowserContext, page: Page, night: Night, watched: Watched
+) -> None:
+    """The token goes out of the address and into a cookie that no script reads; a second visit needs none."""
+    door = Door(names=LOOPBACK_NAMES, token=TOKEN)
+    with shown(night, context, door=door) as site:
+        open_page(page, site, f"?token={TOKEN}")
+        assert TOKEN not in page.url
+        assert page.evaluate("document.cookie") == ""
+        (cookie,) = context.cookies()
+        assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Strict")
+        again = context.new_page()
+        open_page(again, site)
+        context.clear_cookies()
+        page.close()
+        again.goto(site.url)
+        expect(again.locator("main")).to_contain_text("needs its token")
+    assert all("401" in text for text in watched.problems)
+    watched.problems.clear()
+
+
+def test_a_server_that_comes_back_is_found_again(
+    page: Page, night: Night, watched: Watched
+) -> None:
+    """Somebody restarts `make dashboard`; an open page goes on by itself, and has lost nothing."""
+    with served(night.folder.parent) as site:
+        open_page(page, site)
+    expect(page.locator(".connection")).to_have_text(re.compile("No connection"))
+    number = night.finish("while nobody served")
+    with served(night.folder.parent, port=site.port):
+        expect(page.locator(".connection")).to_have_text("Live", timeout=20_000)
+        expect(page.locator(f"{line_of(page, number)} button.opener")).to_have_text(
+            "while nobody served"
+        )
+        page.goto("about:blank")
+    assert all("ERR_CONNECTION" in text or "ERR_INCOMPLETE" in text for text in watched.problems)
+    watched.problems.clear()

@@ -127,16 +127,16 @@ class Events:
 
 @contextlib.contextmanager
 def served(
-    runs: Path, *, door: Door | None = None, actions: bool = True, program: Path | None = None
+    runs: Path, *, door: Door | None = None, actions: bool = True, port: int = 0
 ) -> Iterator[Site]:
     """A server while the block runs; it and all its threads are gone afterwards."""
     app = make_app(
         runs,
-        program or CHECKOUT / "program.md",
+        CHECKOUT / "program.md",
         door or Door(names=LOOPBACK_NAMES),
         actions_too=actions,
     )
-    with listen(LOOPBACK, 0) as listener:
+    with listen(LOOPBACK, port) as listener:
         server = make_server(app, closing_s=1)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
