@@ -40,8 +40,9 @@ class Shoot(Protocol):
     def __call__(self, page: Page, name: str, *, full: bool = False) -> Path: ...
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
+    """Closed with the last test of this folder: as long as it is open, no other event loop can run."""
     with sync_playwright() as playwright:
         # The sandbox needs what a container or root does not have; the pages are our own.
         browser = playwright.chromium.launch(
