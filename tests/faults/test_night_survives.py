@@ -17,6 +17,8 @@ import pytest
 
 from lab.ledger import Ledger
 from lab.setup import Ready
+from lab.story.now import NOW_FILE, read_now
+from lab.story.shapes import Now
 from tests.faults.files import HONEST, train_file
 from tests.faults.nights import Nightly
 
@@ -102,6 +104,35 @@ def test_a_stop_file_ends_the_night(nightly: Nightly) -> None:
     assert night.returncode == 0
     assert len(nightly.records()) == 2
     assert "STOP" in output
+
+
+def test_what_a_run_prints_is_seen_while_it_trains_and_not_after(nightly: Nightly) -> None:
+    """Somebody looks in at midnight; a killed night must not look as if it went on."""
+    talking = SLOW.replace(
+        "clock = prepare.start()", "print('warming up', flush=True); clock = prepare.start()"
+    )
+    assert talking != SLOW
+    nightly.write_script(one=talking)
+    nightly.start()
+    nightly.wait_for_phase(3, "training")
+    seen: list[Now] = []
+
+    def told() -> bool:
+        now = read_now(nightly.folder)
+        if now is not None and now.experiment == 3 and now.curve and now.log_tail:
+            seen.append(now)
+        return bool(seen)
+
+    nightly.wait_for(told)
+    assert (seen[0].title, seen[0].phase) == ("one", "training")
+    assert "warming up" in seen[0].log_tail.splitlines()
+    assert seen[0].curve[0].loss is not None
+    assert seen[0].curve[0].loss > 0
+    nightly.started[-1].send_signal(signal.SIGKILL)
+    nightly.started[-1].wait()
+    assert read_now(nightly.folder) is None
+    nightly.run()
+    assert not (nightly.folder / NOW_FILE).exists()
 
 
 def test_a_second_controller_is_refused(nightly: Nightly) -> None:
