@@ -44,7 +44,8 @@ from lab.story.sentences import sentences_of, sentences_of_imported
 from lab.story.shapes import Brief, Detail, Row, Story
 from lab.story.standing import standing_of, standing_of_imported
 
-Stamp = tuple[int, int, int] | None  # inode, size, time of the last write; None: no such file
+# Inode, size, time of the last write, and of the last change to its rights; None: no such file.
+Stamp = tuple[int, int, int, int] | None
 
 
 class Tale:
@@ -255,7 +256,7 @@ def stamp_of(path: Path) -> Stamp:
         facts = path.stat()
     except OSError:
         return None
-    return facts.st_ino, facts.st_size, facts.st_mtime_ns
+    return facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns
 
 
 def _folders(runs: Path) -> list[Path]:
