@@ -104,7 +104,8 @@ class Site:
     @contextlib.asynccontextmanager
     async def alive(self, app: Starlette) -> AsyncIterator[None]:
         """While the server runs. What will be asked for first is read while the reader still types the address."""
-        warming = asyncio.create_task(self._read_ahead())
+        newest = await asyncio.to_thread(newest_tag, self._runs)
+        warming = asyncio.create_task(self._read_ahead(newest))
         yield
         warming.cancel()
 
@@ -166,8 +167,7 @@ class Site:
         said = await asyncio.to_thread(actions.queue, folder, self._program, asked)
         return answer({"said": said})
 
-    async def _read_ahead(self) -> None:
-        newest = await asyncio.to_thread(newest_tag, self._runs)
+    async def _read_ahead(self, newest: str | None) -> None:
         if newest is not None:
             with contextlib.suppress(Problem):  # it is told to whoever asks
                 await asyncio.to_thread(self.watcher.room(newest).story_json)

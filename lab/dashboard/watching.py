@@ -146,6 +146,12 @@ class Room(Followed):
             except (LabError, OSError) as error:
                 raise Problem(409, in_words(error, self.folder.parent)) from error
 
+    def opened(self) -> Tale | None:
+        """Its Tale, read now if it never was; None when it cannot be read. For whoever has the lock."""
+        if self.tale is None and self.problem is None:
+            self._look()
+        return self.tale
+
     def _told_lately(self) -> Story:
         """The Story, at most a second old."""
         if self._story is None or time.monotonic() - self._looked_at > LOOK_EVERY_S:
@@ -226,10 +232,9 @@ class Shelf(Followed):
         """The Tales that are open already, so that nothing that grows is read as a whole."""
         tales = dict(self._tales)
         for tag, room in list(self._rooms.items()):
-            if room.tale is not None:
-                locks.enter_context(room.lock)
-                if room.tale is not None:
-                    tales[tag] = room.tale
+            locks.enter_context(room.lock)
+            if (tale := room.opened()) is not None:
+                tales[tag] = tale
         for tale in tales.values():
             with contextlib.suppress(LabError, OSError):  # its room says what is wrong with it
                 tale.refresh()
