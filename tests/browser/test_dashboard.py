@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import BrowserContext, Page, expect
 
 from lab.dashboard.gate import LOOPBACK_NAMES, Door
@@ -426,3 +427,23 @@ def test_a_ledger_that_breaks_is_said_and_so_is_its_mending(
     expect(problem).to_be_hidden()
     assert all("409" in text for text in watched.problems)  # the browser says it on its console
     watched.problems.clear()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(page: Page, site: Site, scheme: str) -> None:
+    """A night is everybody's to follow: with a running experiment, an open one, and the forms."""
+    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    open_page(page, site, f"#c={TAG}&c=nov22&c=theirs")
+    page.locator(f"{line_of(page, 5)} button.opener").click()
+    expect(page.locator("#detail-5 .log")).to_be_visible()
+    expect(page.locator("#now")).to_be_visible()
+    page.get_by_text("Pin a note for the agent").click()
+    page.get_by_text("Queue a train.py").click()
+    found = Axe().run(page).response["violations"]
+    serious = [
+        (f["id"], [node["html"][:200] for node in f["nodes"]])
+        for f in found
+        if f["impact"] in ("serious", "critical")
+    ]
+    assert serious == []
+    show(page, scheme)
