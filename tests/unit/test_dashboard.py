@@ -390,3 +390,24 @@ def test_campaigns_that_nobody_follows_are_closed(tmp_path: Path) -> None:
     kept = asyncio.run(walk())
     assert "c0" in kept, "somebody follows it"
     assert len(kept) <= MOST_ROOMS + 2  # the one that is followed, and the one asked for last
+
+
+def test_a_start_reads_the_newest_campaign_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page is opened while 10,000 experiments are still being read; to read them twice takes twice as long."""
+    make_campaign(tmp_path)
+    opened: list[Path] = []
+    really = Tale.open.__func__  # type: ignore[attr-defined]
+
+    def slowly(cls: type[Tale], folder: Path) -> Tale:
+        opened.append(folder)
+        time.sleep(0.5)
+        tale: Tale = really(cls, folder)
+        return tale
+
+    monkeypatch.setattr(Tale, "open", classmethod(slowly))
+    with served(tmp_path) as site:
+        assert site.get("/api/campaigns")["campaigns"][0]["tag"] == TAG
+        assert len(site.get(f"/api/campaigns/{TAG}")["rows"]) == SO_FAR
+    assert opened == [tmp_path / TAG]
