@@ -377,11 +377,11 @@ def test_a_page_that_is_left_and_come_back_to_goes_on(
 ) -> None:
     """The browser keeps a page that is left as it was; its lines it must not keep."""
     open_page(page, site)
-    page.evaluate("window.mine = true")
-    page.goto(f"{site.url}/static/page.css")
+    turn = "(name) => window.dispatchEvent(new PageTransitionEvent(name, { persisted: true }))"
+    page.evaluate(turn, "pagehide")
     come_true(page, lambda: streams() == 0)
     number = night.finish("meanwhile")
-    page.go_back()
+    page.evaluate(turn, "pageshow")
     expect(page.locator(f"{line_of(page, number)} button.opener")).to_have_text("meanwhile")
     expect(page.locator(".connection")).to_have_text("Live")
     come_true(page, lambda: streams() == 2)
