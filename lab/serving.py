@@ -8,10 +8,12 @@ Never   knows what is served
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import secrets
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import uvicorn
@@ -41,15 +43,48 @@ def listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def serve(app: ASGIApp, listener: socket.socket, *, closing_s: int) -> None:
-    """Answer until Ctrl-C or `kill`, then give those who are connected `closing_s` seconds."""
+class Server(uvicorn.Server):
+    """A server that ends without a word: streams are asked to end, and who takes nothing is hung up on."""
+
+    def __init__(
+        self, config: uvicorn.Config, *, closing_s: int, closing: Callable[[], None]
+    ) -> None:
+        super().__init__(config)
+        self._closing_s = closing_s
+        self._closing = closing
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Uvicorn's own, which waits for connections that nobody told to end, and cancels them loudly."""
+        self._closing()
+        late = asyncio.get_running_loop().call_later(self._closing_s, self._hang_up)
+        await super().shutdown(sockets)
+        late.cancel()
+
+    def _hang_up(self) -> None:
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+
+
+def serve(
+    app: ASGIApp,
+    listener: socket.socket,
+    *,
+    closing_s: int,
+    closing: Callable[[], None] = lambda: None,
+) -> None:
+    """Answer until Ctrl-C or `kill`, then give those who are connected `closing_s` seconds.
+
+    `closing` is called when that time begins, in the server's own loop: streams that never end are to end by it.
+    """
     with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again once all is closed
-        make_server(app, closing_s=closing_s).run(sockets=[listener])
+        make_server(app, closing_s=closing_s, closing=closing).run(sockets=[listener])
 
 
-def make_server(app: ASGIApp, *, closing_s: int) -> uvicorn.Server:
+def make_server(
+    app: ASGIApp, *, closing_s: int, closing: Callable[[], None] = lambda: None
+) -> Server:
     """A server that names neither itself nor who asks it."""
-    return uvicorn.Server(
+    return Server(
         uvicorn.Config(
             app,
             log_level="warning",
@@ -57,8 +92,10 @@ def make_server(app: ASGIApp, *, closing_s: int) -> uvicorn.Server:
             server_header=False,
             ws="none",
             limit_concurrency=MOST_CONNECTIONS,
-            timeout_graceful_shutdown=closing_s,
-        )
+            timeout_graceful_shutdown=closing_s + 1,  # by then nobody is connected
+        ),
+        closing_s=closing_s,
+        closing=closing,
     )
 
 

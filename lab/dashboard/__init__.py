@@ -81,8 +81,8 @@ def serve_dashboard(
                 else "see everything here, and stop, note and queue"
             )
             say(f"whoever has this address may {may}; it goes over the network in the clear")
-        app = make_app(settings.runs, settings.program, door, actions_too=not read_only)
-        serve(app, listener, closing_s=CLOSING_S)
+        live = make_app(settings.runs, settings.program, door, actions_too=not read_only)
+        serve(live.app, listener, closing_s=CLOSING_S, closing=live.end_streams)
 
 
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:

@@ -11,10 +11,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from sse_starlette import EventSourceResponse, ServerSentEvent
+from sse_starlette.sse import AppStatus
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -37,8 +39,18 @@ GZIP_LEVEL = 3  # 10,000 experiments are some MB: a tenth of it, in a quarter of
 MOST_DIGITS = 9
 
 
-def make_app(runs: Path, program: Path, door: Door, *, actions_too: bool) -> ASGIApp:
+@dataclass(frozen=True, slots=True)
+class Live:
+    """The application, and how its streams end: they have no end of their own."""
+
+    app: ASGIApp
+    end_streams: Callable[[], None]  # in the event loop that serves them
+
+
+def make_app(runs: Path, program: Path, door: Door, *, actions_too: bool) -> Live:
     """The whole application, behind its gate."""
+    # It would cancel a stream in the middle of an answer, and the web server calls that a fault.
+    AppStatus.enable_automatic_graceful_drain = False
     site = Site(runs, program, actions_too=actions_too)
     app = Starlette(
         lifespan=site.alive,
@@ -50,7 +62,7 @@ def make_app(runs: Path, program: Path, door: Door, *, actions_too: bool) -> ASG
             Exception: _say_fault,
         },
     )
-    return Gate(app, door)
+    return Live(Gate(app, door), site.end_streams)
 
 
 class Site:
@@ -92,9 +104,14 @@ class Site:
     @contextlib.asynccontextmanager
     async def alive(self, app: Starlette) -> AsyncIterator[None]:
         """While the server runs. What will be asked for first is read while the reader still types the address."""
-        warming = asyncio.create_task(self._read_ahead())
+        newest = await asyncio.to_thread(newest_tag, self._runs)
+        warming = asyncio.create_task(self._read_ahead(newest))
         yield
         warming.cancel()
+
+    def end_streams(self) -> None:
+        """No stream ends by itself: the server's end is theirs."""
+        self.watcher.end()
 
     async def page(self, request: Request) -> Response:
         content = live_page(actions=self._actions)
@@ -132,9 +149,10 @@ class Site:
         room = self.watcher.room(request.path_params["tag"])
         # A browser that comes again tells the last event that it saw.
         after = request.headers.get("last-event-id") or request.query_params.get("after") or "0"
-        count = _count(after, "after")
-        await asyncio.to_thread(room.visit)
-        return _stream(self._tell_campaign(room, count))
+        count, has = _count(after, "after"), request.query_params.get("has")
+        with contextlib.suppress(Problem):  # the stream tells it, and that it was mended
+            await asyncio.to_thread(room.visit)
+        return _stream(self._tell_campaign(room, count, has))
 
     async def stop(self, request: Request) -> Response:
         folder, asked = self._folder(request), await actions.read_body(request, actions.Stop)
@@ -149,8 +167,7 @@ class Site:
         said = await asyncio.to_thread(actions.queue, folder, self._program, asked)
         return answer({"said": said})
 
-    async def _read_ahead(self) -> None:
-        newest = await asyncio.to_thread(newest_tag, self._runs)
+    async def _read_ahead(self, newest: str | None) -> None:
         if newest is not None:
             with contextlib.suppress(Problem):  # it is told to whoever asks
                 await asyncio.to_thread(self.watcher.room(newest).story_json)
@@ -165,7 +182,7 @@ class Site:
     async def _tell_campaigns(self) -> AsyncIterator[ServerSentEvent]:
         shelf, told = self.watcher.shelf, b""
         with self.watcher.following(shelf):
-            while not shelf.over:
+            while not (shelf.over or self.watcher.over):
                 beat = shelf.beat
                 content = self._campaigns_json()
                 if content != told:
@@ -173,19 +190,28 @@ class Site:
                     yield _event("campaigns", content)
                 await beat.wait()
 
-    async def _tell_campaign(self, room: Room, count: int) -> AsyncIterator[ServerSentEvent]:
-        """Events of one campaign, for a reader who has `count` rows."""
-        told: tuple[int, int] | None = None
+    async def _tell_campaign(
+        self, room: Room, count: int, has: str | None
+    ) -> AsyncIterator[ServerSentEvent]:
+        """Events of one campaign, for a reader who has `count` rows, of the Story whose state is `has`."""
+        told = (room.edition, room.version) if has == room.state else None
+        problem: str | None = None
         now: object = room  # no Now equals it
         with self.watcher.following(room):
-            while not room.over:
+            while not (room.over or self.watcher.over):
                 beat = room.beat
-                if room.problem is None and told != (room.edition, room.version):
-                    anew = told is not None and told[0] != room.edition
+                if room.problem is None and (problem or told != (room.edition, room.version)):
+                    anew = problem or (told is not None and told[0] != room.edition)
                     seen = (room.edition, room.version)
-                    count, content = await asyncio.to_thread(room.news_json, 0 if anew else count)
-                    told = seen
-                    yield _event("story", content, mark=str(count))
+                    with contextlib.suppress(Problem):  # it broke meanwhile: the next beat tells it
+                        count, content = await asyncio.to_thread(
+                            room.news_json, 0 if anew else count
+                        )
+                        told, problem = seen, None
+                        yield _event("story", content, mark=str(count))
+                elif room.problem is not None and room.problem != problem:
+                    problem = room.problem
+                    yield _event("problem", as_json({"error": problem}))
                 if now != room.now:
                     now = room.now
                     yield _event("now", as_json(now))

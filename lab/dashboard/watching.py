@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -71,6 +72,14 @@ class Room(Followed):
         self.edition = 0  # grows when the campaign is another than it was: its rows start anew
         self.problem: str | None = None
         self.now: Now | None = None
+        self._name = secrets.token_hex(
+            4
+        )  # another server, or another Room, has seen other versions
+
+    @property
+    def state(self) -> str:
+        """Equal for equal Stories: who has this one need not be told it again."""
+        return f"{self._name}-{self.edition}-{self.version}"
 
     def look(self) -> bool:
         with self.lock:
@@ -95,7 +104,9 @@ class Room(Followed):
         """
         with self.lock:
             story = self._told_lately()
-            return self._json("story", lambda: as_json(story))
+            return self._json(
+                "story", lambda: b'%s,"state":%s}' % (as_json(story)[:-1], as_json(self.state))
+            )
 
     def news_json(self, first: int) -> tuple[int, bytes]:
         """How many rows there are, and the Story with those from `first` on; with all when there are fewer.
@@ -110,10 +121,11 @@ class Room(Followed):
 
             def make() -> bytes:
                 head = self._json("head", lambda: head_of(story))
-                return b'%s,"new_rows":%s,"first":%d}' % (
+                return b'%s,"new_rows":%s,"first":%d,"state":%s}' % (
                     head[:-1],
                     as_json(story.rows[first:]),
                     first,
+                    as_json(self.state),
                 )
 
             return count, self._json(first, make)
@@ -133,6 +145,12 @@ class Room(Followed):
                 raise Problem(404, in_words(error, self.folder.parent)) from error
             except (LabError, OSError) as error:
                 raise Problem(409, in_words(error, self.folder.parent)) from error
+
+    def opened(self) -> Tale | None:
+        """Its Tale, read now if it never was; None when it cannot be read. For whoever has the lock."""
+        if self.tale is None and self.problem is None:
+            self._look()
+        return self.tale
 
     def _told_lately(self) -> Story:
         """The Story, at most a second old."""
@@ -214,10 +232,9 @@ class Shelf(Followed):
         """The Tales that are open already, so that nothing that grows is read as a whole."""
         tales = dict(self._tales)
         for tag, room in list(self._rooms.items()):
-            if room.tale is not None:
-                locks.enter_context(room.lock)
-                if room.tale is not None:
-                    tales[tag] = room.tale
+            locks.enter_context(room.lock)
+            if (tale := room.opened()) is not None:
+                tales[tag] = tale
         for tale in tales.values():
             with contextlib.suppress(LabError, OSError):  # its room says what is wrong with it
                 tale.refresh()
@@ -239,6 +256,7 @@ class Watcher:
         self._runs = runs
         self._rooms: dict[str, Room] = {}  # the one asked for last comes last
         self._task: asyncio.Task[None] | None = None
+        self.over = False  # the server ends
         self.shelf = Shelf(runs, self._rooms)
 
     def room(self, tag: str) -> Room:
@@ -268,6 +286,12 @@ class Watcher:
             yield
         finally:
             followed.readers -= 1
+
+    def end(self) -> None:
+        """End every stream, those too that begin from now on."""
+        self.over = True
+        for each in (self.shelf, *self._rooms.values()):
+            each.wake()
 
     def _followed(self) -> list[Followed]:
         return [each for each in (self.shelf, *self._rooms.values()) if each.readers]

@@ -45,9 +45,7 @@ def browser() -> Iterator[Browser]:
     """Closed with the last test of this folder: as long as it is open, no other event loop can run."""
     with sync_playwright() as playwright:
         # The sandbox needs what a container or root does not have; the pages are our own.
-        browser = playwright.chromium.launch(
-            executable_path=_find_chromium(), args=["--no-sandbox"]
-        )
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=["--no-sandbox"])
         yield browser
         browser.close()
 
@@ -96,7 +94,7 @@ def _watch(page: Page, watched: Watched) -> None:
     )
 
 
-def _find_chromium() -> str:
+def find_chromium() -> str:
     """Where Chromium is; installed from the distribution where that may be done."""
     for name in PROGRAMS:
         if found := shutil.which(name):

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import BrowserContext, Page, expect
 
 from lab.dashboard.gate import LOOPBACK_NAMES, Door
+from lab.dashboard.watching import Followed, Watcher
 from lab.imported import import_results
 from lab.inbox import Inbox
 from lab.notes import read_pinned
@@ -26,7 +29,7 @@ from lab.story.shapes import Now, Point
 from tests.browser.conftest import Watched
 from tests.unit.handed_in import BEST, make_campaign, write_record
 from tests.unit.nights import make_night, make_record
-from tests.unit.served import Site, served, wait_until
+from tests.unit.served import PATIENCE_S, Site, served, wait_until
 
 TAG = "nov23"
 SO_FAR = 60
@@ -302,3 +305,145 @@ def test_a_server_that_comes_back_is_found_again(
         page.goto("about:blank")
     assert all("ERR_CONNECTION" in text or "ERR_INCOMPLETE" in text for text in watched.problems)
     watched.problems.clear()
+
+
+HIDE = """
+(() => {
+  let hidden = false;
+  Object.defineProperty(document, "hidden", { get: () => hidden });
+  Object.defineProperty(document, "visibilityState", { get: () => (hidden ? "hidden" : "visible") });
+  window.turn = (to) => {
+    hidden = to;
+    document.dispatchEvent(new Event("visibilitychange"));
+  };
+})();
+"""
+
+
+@pytest.fixture
+def streams(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
+    """How many streams the server has open."""
+    open_now: list[Followed] = []
+    following = Watcher.following
+
+    @contextmanager
+    def counted(watcher: Watcher, followed: Followed) -> Iterator[None]:
+        with following(watcher, followed):
+            open_now.append(followed)
+            try:
+                yield
+            finally:
+                open_now.remove(followed)
+
+    monkeypatch.setattr(Watcher, "following", counted)
+    return lambda: len(open_now)
+
+
+def come_true(page: Page, true: Callable[[], bool]) -> None:
+    """Until it is true; the browser's requests go on meanwhile, which come through this thread."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not true():
+        assert time.monotonic() < deadline, "it never came"
+        page.wait_for_timeout(50)
+
+
+def test_a_page_that_nobody_sees_holds_no_line(
+    page: Page, context: BrowserContext, site: Site, night: Night, streams: Callable[[], int]
+) -> None:
+    """A browser has six connections to one server: with three tabs open, a fourth would wait for ever."""
+    context.add_init_script(HIDE)
+    pages = [page, *(context.new_page() for _ in range(4))]
+    for each in pages:
+        open_page(each, site)
+        come_true(page, lambda: streams() == 2)
+        each.evaluate("turn(true)")
+        come_true(page, lambda: streams() == 0)
+    number = night.finish("while nobody looked")
+    row = f"{line_of(page, number)} button.opener"
+    page.wait_for_timeout(2500)
+    expect(page.locator(row)).to_have_count(0)
+    for each in pages[:2]:
+        each.evaluate("turn(false)")
+        expect(each.locator(row)).to_have_text("while nobody looked", timeout=3000)
+        expect(each.locator(".connection")).to_have_text("Live")
+    come_true(page, lambda: streams() == 4)
+    number = night.finish("and on")
+    for each in pages[:2]:
+        expect(each.locator(f"{line_of(page, number)} button.opener")).to_have_text("and on")
+
+
+def test_a_page_that_is_left_and_come_back_to_goes_on(
+    page: Page, site: Site, night: Night, streams: Callable[[], int]
+) -> None:
+    """The browser keeps a page that is left as it was; its lines it must not keep."""
+    open_page(page, site)
+    turn = "(name) => window.dispatchEvent(new PageTransitionEvent(name, { persisted: true }))"
+    page.evaluate(turn, "pagehide")
+    come_true(page, lambda: streams() == 0)
+    number = night.finish("meanwhile")
+    page.evaluate(turn, "pageshow")
+    expect(page.locator(f"{line_of(page, number)} button.opener")).to_have_text("meanwhile")
+    expect(page.locator(".connection")).to_have_text("Live")
+    come_true(page, lambda: streams() == 2)
+
+
+def test_a_page_draws_once_what_it_loaded(
+    page: Page, site: Site, night: Night, streams: Callable[[], int]
+) -> None:
+    """The first answer of a stream is what the page has just asked for; with 10,000 points that is felt."""
+    night.stop()
+    page.add_init_script(
+        "window.addEventListener('DOMContentLoaded', () => { const view = Nightlab.page; const show = view.show;"
+        " window.drawn = 0; view.show = (...all) => { window.drawn += 1; return show(...all); }; })"
+    )
+    open_page(page, site, f"#c={TAG}")
+    come_true(page, lambda: streams() == 2)
+    page.wait_for_timeout(2500)
+    assert page.evaluate("window.drawn") == 1
+    write_record(night.folder, make_record(SO_FAR + 1, title="one more"))
+    expect(page.locator(f"{line_of(page, SO_FAR + 1)} button.opener")).to_have_text("one more")
+    assert page.evaluate("window.drawn") == 2
+
+
+def test_a_ledger_that_breaks_is_said_and_so_is_its_mending(
+    page: Page, site: Site, night: Night, watched: Watched
+) -> None:
+    """What stands on the page is then of before; nobody should take it for what is."""
+    night.stop()
+    ledger = night.folder / "ledger.jsonl"
+    good = ledger.read_bytes()
+    open_page(page, site, f"#c={TAG}")
+    ledger.write_bytes(good.replace(b'"number"', b'"nothing"', 1))
+    problem = page.locator("main > .problem")
+    expect(problem).to_contain_text("is not a record")
+    expect(problem).to_contain_text("known before")
+    expect(page.locator("tr.line")).to_have_count(SO_FAR)
+    show(page, "broken")
+    page.reload()
+    expect(problem).to_contain_text("is not a record")
+    expect(page.locator("tr.line")).to_have_count(0)
+    ledger.write_bytes(good)
+    expect(page.locator("tr.line")).to_have_count(SO_FAR)
+    expect(problem).to_be_hidden()
+    assert all("409" in text for text in watched.problems)  # the browser says it on its console
+    watched.problems.clear()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(page: Page, site: Site, scheme: str) -> None:
+    """A night is everybody's to follow: with a running experiment, an open one, and the forms."""
+    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    open_page(page, site, f"#c={TAG}&c=nov22&c=theirs")
+    page.locator(f"{line_of(page, 5)} button.opener").click()
+    expect(page.locator("#detail-5 .log")).to_be_visible()
+    expect(page.locator("#now")).to_be_visible()
+    page.get_by_text("Pin a note for the agent").click()
+    page.get_by_text("Queue a train.py").click()
+    found = Axe().run(page).response["violations"]
+    serious = [
+        (f["id"], [node["html"][:200] for node in f["nodes"]])
+        for f in found
+        if f["impact"] in ("serious", "critical")
+    ]
+    assert serious == []
+    show(page, scheme)

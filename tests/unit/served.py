@@ -103,12 +103,20 @@ class Events:
     def __init__(self, response: http.client.HTTPResponse) -> None:
         self._response = response
 
-    def next(self, name: str) -> Event:
-        """The next event of that name; those of other names are passed over."""
+    def next(self, name: str | None = None) -> Event:
+        """The next event, or the next of that name; those of other names are passed over."""
         while True:
             event = self._read()
-            if event.name == name:
+            if name in (None, event.name):
                 return event
+
+    def read_to_the_end(self) -> None:
+        """What is left of a stream that ends.
+
+        Raises:
+            http.client.IncompleteRead: it was cut off.
+        """
+        self._response.read()
 
     def _read(self) -> Event:
         fields: dict[str, str] = {}
@@ -130,14 +138,14 @@ def served(
     runs: Path, *, door: Door | None = None, actions: bool = True, port: int = 0
 ) -> Iterator[Site]:
     """A server while the block runs; it and all its threads are gone afterwards."""
-    app = make_app(
+    live = make_app(
         runs,
         CHECKOUT / "program.md",
         door or Door(names=LOOPBACK_NAMES),
         actions_too=actions,
     )
     with listen(LOOPBACK, port) as listener:
-        server = make_server(app, closing_s=1)
+        server = make_server(live.app, closing_s=1, closing=live.end_streams)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         try:

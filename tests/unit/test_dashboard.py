@@ -82,7 +82,9 @@ def test_the_page_and_its_files_come_from_here(site: Site) -> None:
 def test_a_campaign_is_sent_as_its_story(site: Site) -> None:
     """The page shows what the report shows: both are the same values."""
     tale = Tale.open(site.runs / TAG)
-    assert site.get(f"/api/campaigns/{TAG}") == as_sent(tale.story())
+    story = site.get(f"/api/campaigns/{TAG}")
+    assert story.pop("state")
+    assert story == as_sent(tale.story())
     for number in (1, SO_FAR):
         detail = site.get(f"/api/campaigns/{TAG}/experiments/{number}")
         assert detail == as_sent(tale.detail(number))
@@ -157,12 +159,45 @@ def test_a_campaign_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     with served(tmp_path / "runs") as site:
         briefs = {brief["tag"]: brief for brief in site.get("/api/campaigns")["campaigns"]}
         assert briefs[TAG]["problem"] is None and briefs["broken"]["problem"]
-        for path in ("", "/experiments/1", "/events"):
+        for path in ("", "/experiments/1"):
             answer = site.ask(f"/api/campaigns/broken{path}")
             assert answer.status == 409 and "ledger" in answer.error
         ledger.write_bytes(good)
         time.sleep(LOOK_EVERY_S)
         assert len(site.get("/api/campaigns/broken")["rows"]) == SO_FAR
+
+
+def test_a_stream_says_what_broke_and_that_it_is_mended(site: Site) -> None:
+    """A page that shows a night and goes on showing it, while nobody can read its ledger, would be believed."""
+    ledger = site.runs / TAG / "ledger.jsonl"
+    good = ledger.read_bytes()
+    path = f"/api/campaigns/{TAG}/events?after={SO_FAR}"
+    with site.events(path) as events:
+        events.next("story")
+        ledger.write_bytes(good.replace(b'"number"', b'"nothing"', 1))
+        words = events.next("problem").data["error"]
+        assert "ledger" in words and "/tmp" not in words
+        with site.events(path) as later:
+            assert later.next("problem").data == {"error": words}
+            ledger.write_bytes(good)
+            for stream in (events, later):
+                told = stream.next("story").data
+                assert (told["first"], len(told["new_rows"])) == (0, SO_FAR)
+
+
+def test_nothing_known_is_told_again(site: Site) -> None:
+    """A page that just loaded would draw everything twice; one that is shown again, each time."""
+    state = site.get(f"/api/campaigns/{TAG}")["state"]
+    path = f"/api/campaigns/{TAG}/events?after={SO_FAR}"
+    with site.events(f"{path}&has={state}") as events:
+        assert events.next().name == "now"
+        write_record(site.runs / TAG, make_record(SO_FAR + 1, title="new"))
+        told = events.next("story").data
+        assert [row["title"] for row in told["new_rows"]] == ["new"]
+    with site.events(f"{path}&has={told['state']}") as events:
+        assert events.next().name == "now"
+    with site.events(f"{path}&has={state}") as events:
+        assert events.next().data["state"] == told["state"]
 
 
 def test_hostile_words_travel_as_text(tmp_path: Path) -> None:
@@ -355,3 +390,24 @@ def test_campaigns_that_nobody_follows_are_closed(tmp_path: Path) -> None:
     kept = asyncio.run(walk())
     assert "c0" in kept, "somebody follows it"
     assert len(kept) <= MOST_ROOMS + 2  # the one that is followed, and the one asked for last
+
+
+def test_a_start_reads_the_newest_campaign_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page is opened while 10,000 experiments are still being read; to read them twice takes twice as long."""
+    make_campaign(tmp_path)
+    opened: list[Path] = []
+    really = Tale.open.__func__  # type: ignore[attr-defined]
+
+    def slowly(cls: type[Tale], folder: Path) -> Tale:
+        opened.append(folder)
+        time.sleep(0.5)
+        tale: Tale = really(cls, folder)
+        return tale
+
+    monkeypatch.setattr(Tale, "open", classmethod(slowly))
+    with served(tmp_path) as site:
+        assert site.get("/api/campaigns")["campaigns"][0]["tag"] == TAG
+        assert len(site.get(f"/api/campaigns/{TAG}")["rows"]) == SO_FAR
+    assert opened == [tmp_path / TAG]

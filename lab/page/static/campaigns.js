@@ -22,13 +22,20 @@
         told = now;
         none.hidden = briefs.length > 0;
         N.keepFocus(list, () => N.empty(list).append(...ordered(briefs).map((brief) => line(brief, chosen, choose, draw))));
-        const classes = new Set(briefs.filter((brief) => chosen.includes(brief.tag)).map((brief) => brief.class_id || "unknown"));
-        warning.hidden = classes.size < 2;
-        warning.textContent = classes.size < 2 ? "" :
-          `These campaigns ran on ${classes.size} different hardware classes: their scores do not compare. Only what happens inside each of them does.`;
+        warning.textContent = warningOf(briefs.filter((brief) => chosen.includes(brief.tag)));
+        warning.hidden = !warning.textContent;
       },
     };
   };
+
+  function warningOf(shown) {
+    const classes = new Set(shown.map((brief) => brief.class_id || null));
+    if (classes.size < 2) return "";
+    const silent = shown.filter((brief) => !brief.class_id).map((brief) => brief.tag);
+    const known = classes.size - (silent.length ? 1 : 0);
+    const why = known > 1 ? `These campaigns ran on ${known} different hardware classes` : `${silent.join(" and ")} ${silent.length > 1 ? "do" : "does"} not say on what hardware ${silent.length > 1 ? "they" : "it"} ran`;
+    return `${why}: scores compare inside each campaign, not between them.`;
+  }
 
   function ordered(briefs) {
     const when = (brief) => brief.created_at || "";
@@ -42,7 +49,8 @@
     field.checked = place >= 0;
     field.disabled = Boolean(brief.problem) || main;
     field.addEventListener("change", () => draw(brief.tag, field.checked));
-    const icon = chosen.length > 1 && place >= 0 ? N.icon(N.CAMPAIGN_SHAPES[place % 6], `c-campaign-${(place % 6) + 1}`) : null;
+    const drawn = place >= 0 ? N.icon(N.CAMPAIGN_SHAPES[place % 6], `c-campaign-${(place % 6) + 1}`) : null;
+    const icon = chosen.length > 1 ? N.el("span", { class: "drawn" }, drawn) : null;
     const button = N.el("button", { type: "button", class: "link", "data-key": `read ${brief.tag}`, "aria-current": main ? "true" : null,
                                     disabled: Boolean(brief.problem), on: { click: () => choose(brief.tag) } }, brief.tag);
     return N.el("li", { class: main ? "main" : "" }, field,

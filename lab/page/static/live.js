@@ -5,7 +5,7 @@
 "use strict";
 (() => {
   const N = window.Nightlab;
-  const state = { briefs: [], chosen: [], stories: new Map(), loading: new Set(), actions: document.body.dataset.actions === "yes",
+  const state = { briefs: [], chosen: [], stories: new Map(), problems: new Map(), loading: new Set(), actions: document.body.dataset.actions === "yes",
                   close: null, asked: null, lines: { list: false, story: true } };
   const view = N.storyView((number) => N.ask(N.pathOf(state.chosen[0], "experiments", number)));
   const campaigns = N.campaignsView(choose, drawBeside);
@@ -54,6 +54,7 @@
     const before = state.chosen[0];
     state.chosen = tags;
     campaigns.show(state.briefs, state.chosen);
+    tell(null, "");
     if (before !== tags[0]) now.show(null);
     await Promise.all(tags.map((tag) => load(tag)));
     if (state.chosen !== tags) return;
@@ -68,17 +69,22 @@
     state.loading.add(tag);
     try {
       state.stories.set(tag, await N.ask(N.pathOf(tag)));
-      tell("");
+      tell(tag, "");
     } catch (error) {
-      tell(error.message);
+      tell(tag, error.message);
     } finally {
       state.loading.delete(tag);
     }
   }
 
-  function tell(text) {
-    problem.hidden = !text;
-    problem.textContent = text;
+  // What is wrong with a campaign stays said until it is mended, and only while it is shown.
+  function tell(tag, text) {
+    if (text) state.problems.set(tag, text);
+    else state.problems.delete(tag);
+    const wrong = state.chosen.filter((one) => state.problems.has(one));
+    const words = wrong.map((one) => `${one}: ${state.problems.get(one)}${state.stories.has(one) ? " What is shown of it is what was known before." : ""}`).join(" ");
+    problem.hidden = !words;
+    if (problem.textContent !== words) problem.textContent = words;
   }
 
   function show() {
@@ -94,10 +100,15 @@
   // One campaign's events are followed: the one that is read. The others are read again when the list says they grew.
   function follow(tag) {
     if (state.close) state.close();
-    const count = () => (state.stories.get(tag) ? state.stories.get(tag).rows.length : 0);
+    const known = () => {
+      const story = state.stories.get(tag);
+      // What the page has already is not sent again; after a problem, whatever comes says that it is over.
+      return new URLSearchParams({ after: story ? story.rows.length : 0, has: (!state.problems.has(tag) && story && story.state) || "" });
+    };
     state.close = N.listen(
-      () => `${N.pathOf(tag, "events")}?after=${count()}`,
-      { story: (news) => take(tag, news), now: (moment) => tag === state.chosen[0] && now.show(moment) },
+      () => `${N.pathOf(tag, "events")}?${known()}`,
+      { story: (news) => take(tag, news), problem: ({ error }) => tell(tag, error),
+        now: (moment) => tag === state.chosen[0] && now.show(moment) },
       (on) => connected("story", on),
     );
   }
@@ -106,8 +117,11 @@
     if (tag !== state.chosen[0]) return;
     const { new_rows: fresh, first, ...rest } = news;
     const known = state.stories.get(tag);
-    if (!known || first > known.rows.length) {
+    tell(tag, "");
+    if (first > (known ? known.rows.length : 0)) {
       await load(tag, true); // something between was missed
+    } else if (!known) {
+      state.stories.set(tag, { ...rest, rows: fresh });
     } else {
       // Rows that are known keep their identity, and so their lines in the table.
       state.stories.set(tag, { ...rest, rows: first === known.rows.length && !fresh.length ? known.rows : [...known.rows.slice(0, first), ...fresh] });
@@ -126,7 +140,9 @@
     state.briefs = briefs;
     campaigns.show(briefs, state.chosen);
     if (!state.chosen.length) return start();
-    const grown = briefs.filter((brief) => state.chosen.indexOf(brief.tag) > 0 && before.get(brief.tag) !== JSON.stringify(brief));
+    const grown = briefs.filter((brief) => state.chosen.indexOf(brief.tag) > 0 && !brief.problem &&
+      (state.problems.has(brief.tag) || before.get(brief.tag) !== JSON.stringify(brief)));
+    for (const brief of briefs) if (brief.problem && state.chosen.indexOf(brief.tag) > 0) tell(brief.tag, brief.problem);
     await Promise.all(grown.map((brief) => load(brief.tag, true)));
     if (grown.length) show();
   }
@@ -135,7 +151,7 @@
   function start() {
     const readable = state.briefs.filter((brief) => !brief.problem);
     const { tags, number } = readHash();
-    const known = [...new Set(tags)].filter((tag) => readable.some((brief) => brief.tag === tag));
+    const known = [...new Set(tags)].filter((tag) => state.briefs.some((brief) => brief.tag === tag));
     if (known.length) return select(known, number);
     const newest = [...readable].sort((a, b) => b.running - a.running || ((a.created_at || "") < (b.created_at || "") ? 1 : -1));
     return newest.length ? select([newest[0].tag], null) : null;

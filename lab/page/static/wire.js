@@ -32,13 +32,35 @@
   const FIRST_WAIT_MS = 1000;
   const LONGEST_WAIT_MS = 15000;
 
-  // Events until closed. A browser gives up where a server refuses; this does not. `path` may be a function: what is
-  // asked for after a break starts where the page stands.
+  // A browser has six connections to a server, for all its pages together: one that nobody sees holds none, and what
+  // it missed comes when it is seen again. A page that was left and is come back to is as it was, without its lines.
+  const lines = new Set();
+  let left = false;
+  const seen = () => !left && !document.hidden;
+  const turn = () => lines.forEach((line) => line());
+  document.addEventListener("visibilitychange", turn);
+  window.addEventListener("pagehide", () => {
+    left = true;
+    turn();
+  });
+  window.addEventListener("pageshow", () => {
+    left = false;
+    turn();
+  });
+
+  // Events until closed, while the page is seen. A browser gives up where a server refuses; this does not. `path` may be
+  // a function: what is asked for after a break starts where the page stands.
   N.listen = (path, handlers, connected) => {
     let source = null;
     let timer = 0;
     let wait = FIRST_WAIT_MS;
+    const rest = () => {
+      clearTimeout(timer);
+      if (source) source.close();
+      source = null;
+    };
     const open = () => {
+      rest();
       source = new EventSource(typeof path === "function" ? path() : path);
       source.addEventListener("open", () => {
         wait = FIRST_WAIT_MS;
@@ -49,16 +71,20 @@
       }
       source.addEventListener("error", () => {
         connected(false);
-        source.close();
-        clearTimeout(timer);
+        rest();
         timer = setTimeout(open, wait);
         wait = Math.min(2 * wait, LONGEST_WAIT_MS);
       });
     };
-    open();
+    const line = () => {
+      if (!seen()) rest();
+      else if (!source) open();
+    };
+    lines.add(line);
+    line();
     return () => {
-      clearTimeout(timer);
-      source.close();
+      lines.delete(line);
+      rest();
     };
   };
 })();
