@@ -81,6 +81,11 @@ class Column:
     path: tuple[str, ...]
 
 
+def signed(value: float, decimals: int = 4) -> str:
+    """A difference with its sign as people see it everywhere, with a true minus sign."""
+    return f"{value:+.{decimals}f}".replace("-", "\N{MINUS SIGN}")
+
+
 def one_line(text: str, width: int | None = None) -> str:
     """Text from an agent or a container, made harmless for a terminal, a table or a chart.
 

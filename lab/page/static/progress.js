@@ -7,6 +7,7 @@
 (() => {
   const N = window.Nightlab;
   const REACH_PX = 26;
+  const PRINT_HEIGHT_PX = 330; // with the head of the page on its first sheet
   const NUMBER_STEPS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000];
   const TIME_STEPS = [1, 2, 5, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 21600, 43200, 86400, 172800];
 
@@ -31,7 +32,7 @@
     const controls = N.el("div", { class: "controls" }, axis, holdout, whole);
     const frame = N.el("div", { class: "frame" }, holder, tip);
     const node = N.el("div", {}, controls, legend, frame,
-      N.el("p", { class: "hint", text: "Click a mark to open its experiment; drag across the chart to look closer." }));
+      N.el("p", { class: "hint doing", text: "Click a mark to open its experiment; drag across the chart to look closer." }));
 
     function rebuild() {
       if (state.zoomedByTime !== state.byTime || whole.hidden) {
@@ -75,7 +76,7 @@
 
   function draw(holder, state, whole) {
     const scene = state.scene;
-    const height = () => (holder.clientWidth < 560 ? 320 : Math.min(560, Math.max(400, Math.round(holder.clientWidth * 0.38))));
+    const height = () => (N.printing() ? PRINT_HEIGHT_PX : holder.clientWidth < 560 ? 320 : Math.min(560, Math.max(400, Math.round(holder.clientWidth * 0.38))));
     const slack = Math.max(scene.byTime ? 1 : 0.6, 0.015 * (scene.last - scene.first));
     const bottom = () => {
       const inner = height() - 62;
