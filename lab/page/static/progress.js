@@ -230,6 +230,7 @@
     if (scene.off) items.push(item(N.icon("hollowup", "c-discard"), `off the chart ${N.count(scene.off)}, worst ${N.bpb(scene.worst, 3)}`));
     if (scene.holdout && scene.points.some((point) => point.holdout !== null)) items.push(item(N.icon("hollowdiamond", "c-holdout"), "on holdout text"));
     if (scene.lines.some(({ steps }) => steps.length)) items.push(item(N.el("i", { class: "swatch line" }), "best so far"));
+    if (N.known(scene.baseline)) items.push(item(N.el("i", { class: "swatch dashed c-baseline" }), `baseline ${N.bpb(scene.baseline)}`));
     if (N.known(scene.noise)) items.push(item(N.el("i", { class: "swatch band" }), `best ± 2 sd of one run (${N.bpb(2 * scene.noise)})`));
     return items;
   }
