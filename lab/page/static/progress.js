@@ -25,11 +25,16 @@
       state.cursor = -1;
       rebuild();
     });
+    const measure = choice("As", ["score", "difference to own baseline"], (word) => {
+      state.ownChosen = true;
+      state.own = word !== "score";
+      rebuild();
+    });
     const holdout = check("Holdout", true, (on) => {
       state.holdout = on;
       rebuild();
     });
-    const controls = N.el("div", { class: "controls" }, axis, holdout, whole);
+    const controls = N.el("div", { class: "controls" }, axis, measure, holdout, whole);
     const frame = N.el("div", { class: "frame" }, holder, tip);
     const node = N.el("div", {}, controls, legend, frame,
       N.el("p", { class: "hint doing", text: "Click a mark to open its experiment; drag across the chart to look closer." }));
@@ -66,6 +71,10 @@
         const timed = sets.length > 0 && sets.every((set) => set.story.rows.some((row) => N.known(row.at_s)));
         axis.hidden = !timed;
         if (!timed) state.byTime = false;
+        // Scores of different classes do not compare; what was gained over each one's own baseline does.
+        measure.hidden = sets.length < 2;
+        if (!state.ownChosen) measure.press(new Set(sets.map(({ story }) => story.class_id || story.tag)).size > 1);
+        if (!state.ownChosen) state.own = measure.pressed() > 0;
         holdout.hidden = sets.length !== 1 || !sets[0].story.rows.some((row) => N.known(row.holdout_bpb));
         rebuild();
       },
@@ -95,9 +104,9 @@
       },
       y: {
         range: () => [bottom(), scene.high],
-        axis: { label: "bits per byte, lower is better", size: 58, labelSize: 18, filter: inScale,
+        axis: { label: scene.own ? "bits per byte against its own baseline, lower is better" : "bits per byte, lower is better", size: 58, labelSize: 18, filter: inScale,
                 grid: { stroke: () => N.colours().grid, width: 1, filter: inScale },
-                values: (u, splits, axisIndex, space, step) => splits.map((split) => (split === null ? "" : split.toFixed(decimals(step)))) },
+                values: (u, splits, axisIndex, space, step) => splits.map((split) => (split === null ? "" : scene.own ? N.signed(split, decimals(step)) : split.toFixed(decimals(step)))) },
       },
       under: (ctx, plot, box) => N.paintUnder(scene, ctx, plot, box),
       paint: (ctx, plot, box) => {
@@ -216,9 +225,11 @@
   function legendOf(scene) {
     const item = (icon, text) => N.el("li", {}, icon, N.el("span", { text }));
     if (scene.several) {
-      return scene.lines.map(({ set }) =>
+      const items = scene.lines.map(({ set }) =>
         item(N.icon(N.CAMPAIGN_SHAPES[set.index % 6], `c-campaign-${(set.index % 6) + 1}`),
           `${set.name} (${N.count(set.story.rows.length)})`));
+      if (scene.off) items.push(item(N.icon("hollowup", "c-discard"), `off the chart ${N.count(scene.off)}`));
+      return items;
     }
     const counts = new Map();
     for (const { row } of scene.points) {
@@ -236,7 +247,7 @@
   }
 
   function choice(name, words, act) {
-    const box = N.el("div", { class: "choice", role: "group", "aria-label": `${name} number or time` });
+    const box = N.el("div", { class: "choice", role: "group", "aria-label": `${name} ${words.join(" or ")}` });
     const buttons = words.map((word, index) => {
       const button = N.el("button", { type: "button", "aria-pressed": String(index === 0), text: `${name.toLowerCase()} ${word}` });
       button.addEventListener("click", () => {
@@ -246,6 +257,8 @@
       return button;
     });
     box.append(...buttons);
+    box.pressed = () => buttons.findIndex((button) => button.getAttribute("aria-pressed") === "true");
+    box.press = (index) => buttons.forEach((button, at) => button.setAttribute("aria-pressed", String(at === Number(index))));
     return box;
   }
 
