@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lab.ledger import AUDIT, CONFIRM
+from lab.show.results import signed
 from lab.show.view import FAILED_STYLE, STYLES, Result, duration, results_table
 from lab.story.shapes import Detail, DiffLine, Fact, Point, Row, Story
 
@@ -128,7 +129,7 @@ def _outcome(row: Row, detail: Detail) -> Iterator[tuple[str, str]]:
     if any(took):
         yield "took", ", ".join(filter(None, took))
     if row.commit:
-        lines = f", {row.net_lines:+d} lines of code" if row.net_lines else ""
+        lines = f", {signed(row.net_lines, 0)} lines of code" if row.net_lines else ""
         yield "commit", f"{row.commit[:12]}{lines}"
 
 

@@ -17,7 +17,7 @@ from typing import IO, Any, Self
 import structlog
 
 from lab.redaction import plain, without_secrets
-from lab.show.results import ending_in_words, one_line
+from lab.show.results import ending_in_words, one_line, signed
 
 MAX_TEXT_CHARS = 20_000  # of one value; logs have files of their own
 
@@ -169,7 +169,7 @@ def _finished(facts: Facts) -> str:
     if score is not None:
         text += f", val_bpb {score:.4f}"
     if facts.get("gain_bpb") is not None:
-        text += f" ({facts['gain_bpb']:+.4f})"
+        text += f" ({signed(facts['gain_bpb'])})"
     text += f": {title}" if title else ""
     # A score speaks for itself; what has none says why.
     reason = one_line(str(facts.get("reason") or ""), 160) if score is None else ""

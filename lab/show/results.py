@@ -28,6 +28,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from lab import parquet
 from lab.errors import CampaignError
+from lab.facts import SCHEMA
 from lab.ledger import (
     AUDIT,
     BASELINE,
@@ -79,6 +80,11 @@ class Column:
     name: str
     arrow_type: parquet.ArrowType
     path: tuple[str, ...]
+
+
+def signed(value: float, decimals: int = 4) -> str:
+    """A difference with its sign as people see it everywhere, with a true minus sign."""
+    return f"{value:+.{decimals}f}".replace("-", "\N{MINUS SIGN}")
 
 
 def one_line(text: str, width: int | None = None) -> str:
@@ -371,6 +377,19 @@ def record_of(line: bytes, path: Path, number: int) -> Record:
             why=f"line {number} is not a record.",
             do="restore the file from a copy, or start a new TAG; nothing was written.",
         ) from error
+
+
+def told_version(error: CampaignError, folder: Path, campaign: dict[str, Any]) -> CampaignError:
+    """What to say of records that do not parse: those of another version nobody altered."""
+    schema = campaign.get("schema")
+    if schema in (None, SCHEMA):
+        return error
+    older = isinstance(schema, int) and schema < SCHEMA
+    return CampaignError(
+        f"the campaign in {folder} was written by {'an older' if older else 'another'} version of the lab.",
+        why=f"its facts have schema {one_line(str(schema), 20)}, this version reads {SCHEMA}.",
+        do="look at it with the version that wrote it; nothing was changed.",
+    )
 
 
 def prior_of(campaign: dict[str, Any]) -> Noise | None:

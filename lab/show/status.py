@@ -17,6 +17,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from lab.errors import CampaignError
 from lab.ledger import Record, best_of
 from lab.samples import TelemetrySummary
 from lab.show.results import (
@@ -28,6 +29,7 @@ from lab.show.results import (
     read_campaign,
     read_records,
     tally,
+    told_version,
 )
 from lab.show.view import cost_in_words, result_of, results_table
 from lab.verdict import sd_interval
@@ -41,7 +43,7 @@ def describe(folder: Path, *, running: bool) -> RenderableType:
     Raises:
         CampaignError: there is no campaign in `folder`, or it was altered.
     """
-    campaign, records = read_campaign(folder), read_records(folder)
+    campaign, records = _read(folder)
     counted = tally(records, prior_of(campaign))
     device = device_in_words([record.trial.telemetry for record in records])
     parts: list[RenderableType] = [*_head(campaign, counted, device, running=running), Text()]
@@ -58,7 +60,7 @@ def as_json(folder: Path, *, running: bool) -> str:
     Raises:
         CampaignError: there is no campaign in `folder`, or it was altered.
     """
-    campaign, records = read_campaign(folder), read_records(folder)
+    campaign, records = _read(folder)
     counted = tally(records, prior_of(campaign))
     best = best_of(records)
     facts = {
@@ -87,6 +89,14 @@ def as_json(folder: Path, *, running: bool) -> str:
         "experiments": [_as_dict(record) for record in records],
     }
     return json.dumps(facts, indent=2)
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], list[Record]]:
+    campaign = read_campaign(folder)
+    try:
+        return campaign, read_records(folder)
+    except CampaignError as error:
+        raise told_version(error, folder, campaign) from error
 
 
 def _as_dict(record: Record) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lab.ledger import Record
-from lab.show.results import ending, ending_in_words, name_of, one_line, tally
+from lab.show.results import ending, ending_in_words, name_of, one_line, signed, tally
 from lab.verdict import Noise
 
 STYLES = {
@@ -254,7 +254,7 @@ def results_table(
             Text(ending_in_words(result.ending), style),
             *([_yes_or_no(result.audited)] if audited else []),
             Text("" if result.val_bpb is None else f"{result.val_bpb:.4f}"),
-            Text("" if result.gain_bpb is None else f"{result.gain_bpb:+.4f}"),
+            Text("" if result.gain_bpb is None else signed(result.gain_bpb)),
         ]
         if seconds:
             taken = seconds[index]

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.errors import BadInput, CampaignError, LabError
-from lab.facts import FACTS_FILE, SCHEMA
+from lab.facts import FACTS_FILE
 from lab.imported import TABLE_FILE, Imported, read_imported
 from lab.ledger import Record
 from lab.runs import IMPORTED_FILE, is_running
@@ -28,6 +28,7 @@ from lab.show.results import (
     prior_of,
     read_campaign,
     record_of,
+    told_version,
 )
 from lab.story.branches import branches_of
 from lab.story.budget import budget_of
@@ -83,7 +84,7 @@ class Tale:
         try:
             tale.refresh()
         except CampaignError as error:
-            raise _told_version(error, folder, tale._campaign) from error
+            raise told_version(error, folder, tale._campaign) from error
         return tale
 
     def refresh(self) -> bool:
@@ -315,18 +316,6 @@ def _brief(tale: Tale) -> Brief:
         kept=story.standing.kept,
         baseline_bpb=story.standing.baseline_bpb,
         best_bpb=story.standing.best_bpb,
-    )
-
-
-def _told_version(error: CampaignError, folder: Path, campaign: dict[str, Any]) -> CampaignError:
-    """Records of another version do not parse here, and nobody altered them."""
-    schema = campaign.get("schema")
-    if schema in (None, SCHEMA):
-        return error
-    return CampaignError(
-        f"the campaign in {folder} was made by another version of the lab.",
-        why=f"its facts have schema {one_line(str(schema), 20)}, this version reads {SCHEMA}.",
-        do="look at it with the version that made it; nothing was written.",
     )
 
 

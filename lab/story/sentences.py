@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lab.show.results import hardware_of, one_line
+from lab.show.results import hardware_of, one_line, signed
 from lab.show.view import cost_in_words, duration
 from lab.story.shapes import Standing
 
@@ -25,7 +25,7 @@ def sentences_of(
     """The three sentences of a campaign of this lab."""
     return (
         _gained(standing, running=running),
-        _on_what(campaign),
+        _how_sure(standing) + _on_what(campaign),
         _how_long(standing, running=running),
     )
 
@@ -38,14 +38,12 @@ def sentences_of_imported(standing: Standing, *, file: str) -> tuple[str, str, s
     elif gain is None:
         first = f"The first score is {baseline:.4f} bits per byte, and nothing after it was kept."
     else:
-        first = (
-            f"From {baseline:.4f} to {best:.4f} bits per byte, {_change(gain, baseline)} by "
-            f"{_count(standing.kept, 'kept change')}; how sure that is, the table cannot say: it holds no noise."
-        )
+        first = f"From {baseline:.4f} to {best:.4f} bits per byte: {_change(gain, baseline)}."
+    sure = "How sure that is, the table cannot say: it holds no noise. " if gain is not None else ""
     return (
         first,
-        f"Imported from {one_line(file, 60)}, which does not say on what hardware it was measured.",
-        f"{_count(standing.experiments, 'experiment')}; the table says neither how long they took nor what they cost.",
+        f"{sure}Imported from {one_line(file, 60)}, which does not say on what hardware it was measured.",
+        f"{_count(standing.experiments, 'experiment')}, {standing.kept:,} kept; the table says neither how long they took nor what they cost.",
     )
 
 
@@ -64,11 +62,7 @@ def _gained(standing: Standing, *, running: bool) -> str:
             if standing.tried
             else f"no change was tried{' yet' if running else ''}."
         )
-    kept = _count(standing.kept, "kept change")
-    return (
-        f"{so_far} {baseline:.4f} to {best:.4f} bits per byte, {_change(gain, baseline)} by {kept}"
-        f"{_how_sure(standing)}{_holdout(standing)}."
-    )
+    return f"{so_far} {baseline:.4f} to {best:.4f} bits per byte: {_change(gain, baseline)}{_between(standing)}."
 
 
 def _change(gain_bpb: float, baseline_bpb: float) -> str:
@@ -76,21 +70,32 @@ def _change(gain_bpb: float, baseline_bpb: float) -> str:
     return f"{abs(gain_bpb):.4f} {side} ({100 * abs(gain_bpb) / baseline_bpb:.1f} %)"
 
 
-def _how_sure(standing: Standing) -> str:
+def _between(standing: Standing) -> str:
+    """The gain's interval, which no gain may be told without."""
     low, high = standing.gain_low_bpb, standing.gain_high_bpb
     if low is None or high is None:
-        return "; how sure that is cannot be said, because no noise is known"
+        return ""
     none = ", so it may be none" if low <= 0 else ""
-    return f"; the gain is {low:.4f} to {high:.4f} with 95 % confidence{none}"
+    return f", {signed(low)} to {signed(high)}{none}" if low <= 0 else f", {low:.4f} to {high:.4f}"
+
+
+def _how_sure(standing: Standing) -> str:
+    """What the interval is worth, and what text that no decision has seen says of the gain."""
+    if standing.gain_bpb is None:
+        return ""
+    if standing.gain_low_bpb is None:
+        sure = "How sure that is cannot be said, because no noise is known"
+    else:
+        sure = "The interval holds with 95 % confidence"
+    return f"{sure}{_holdout(standing)}. "
 
 
 def _holdout(standing: Standing) -> str:
-    """What text that no decision has seen says of the gain."""
     seen, low, high = standing.holdout_gain_bpb, standing.gain_low_bpb, standing.gain_high_bpb
     if seen is None:
         return ", and the holdout was not scored"
     if seen <= 0:
-        return f", but the holdout does not show it ({seen:+.4f})"
+        return f", but the holdout does not show it ({signed(seen)})"
     if low is None or high is None:
         return f", and on the holdout it is {seen:.4f}"
     if low <= seen <= high:
@@ -113,7 +118,11 @@ def _how_long(standing: Standing, *, running: bool) -> str:
     if standing.took_s is None:
         return "No experiment has ended yet."
     counts = _count(standing.experiments, "experiment")
-    tried = f" ({_count(standing.tried, 'change')} tried, {standing.kept} kept)"
+    tried = (
+        f" ({_count(standing.tried, 'change')} tried, {standing.kept} kept)"
+        if standing.tried
+        else ""
+    )
     cost = cost_in_words(standing.cost_usd, standing.agent_tokens)
     energy = standing.energy_j
     energies = "" if energy is None else f"{energy / JOULES_PER_KWH:.3g} kWh for the trainings"

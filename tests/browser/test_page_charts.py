@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from lab.page.payload import as_json
 from lab.page.shell import report_page
 from lab.story.shapes import Story
 from tests.browser.conftest import until
@@ -88,6 +89,36 @@ def test_one_diverged_run_does_not_flatten_the_night(page: Page, tmp_path: Path)
     assert worst > 2.5 > scene["high"]
     assert scene["off"] == sum(mark["off"] for mark in scene["drawn"]) > 0
     expect(page.locator("#progress .legend")).to_contain_text(f"worst {worst:.3f}")
+
+
+def test_campaigns_of_different_classes_are_drawn_against_their_own_baselines(
+    page: Page, tmp_path: Path
+) -> None:
+    """Their scores do not compare, and over one scale each would be a flat line."""
+    one, far = make_story(120), make_story(80, seed=3, tag="far", class_id="another")
+    rows = tuple(
+        replace(
+            row,
+            score_bpb=None if row.score_bpb is None else row.score_bpb - 0.7,
+            best_bpb=None if row.best_bpb is None else row.best_bpb - 0.7,
+        )
+        for row in far.rows
+    )
+    assert far.standing.baseline_bpb is not None
+    standing = replace(far.standing, baseline_bpb=far.standing.baseline_bpb - 0.7)
+    far = replace(far, rows=rows, standing=standing)
+    open_report(page, tmp_path, one)
+    page.evaluate(
+        """(far) => { const one = JSON.parse(document.getElementById("story").textContent);
+        Nightlab.page.show(one, [one, JSON.parse(far)].map((story, index) => ({ story, name: story.tag, index }))); }""",
+        as_json(far),
+    )
+    scene = page.evaluate(SCENE)
+    assert -0.5 < scene["low"] < 0 < scene["high"] < 0.5
+    assert scene["off"] > 0
+    page.get_by_role("button", name="as score").click()
+    scene = page.evaluate(SCENE)
+    assert scene["low"] < 1.2 < 1.8 < scene["high"]
 
 
 def test_the_running_best_and_the_band_are_those_of_the_ledger(page: Page, tmp_path: Path) -> None:

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import io
 import re
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from matplotlib.image import imread
 from playwright.sync_api import Browser, Page, expect
 
 from lab.page.shell import report_page
 from lab.story.shapes import DiffLine, Fact, Story
 from tests.browser.conftest import Shoot, Watched, until
 from tests.browser.tales import HOSTILE, make_detail, make_details, make_story
+
+
+def share_of(colour: tuple[int, int, int], png: bytes) -> float:
+    """The share of a picture's pixels that have this colour, 0 to 255 a channel."""
+    pixels = np.round(imread(io.BytesIO(png))[:, :, :3] * 255)
+    return float((np.abs(pixels - colour).max(axis=2) < 8).mean())
+
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -209,6 +219,13 @@ def test_a_printed_report_has_what_was_open(
     expect(page.locator(".plot canvas").first).to_be_visible()
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert page.locator("tr.line").count() == len(story.rows)
+    kept, confirmed = (0, 114, 178), (204, 121, 167)
+    assert share_of(kept, page.locator(".waterfall .bar").first.screenshot()) > 0.5
+    assert share_of(kept, page.locator("#progress canvas").screenshot()) > 0.001
+    bar = page.locator(".budget").screenshot()
+    assert share_of(kept, bar) > 0.1
+    assert share_of(confirmed, bar) > 0.02
+    expect(page.get_by_text("Not printed: what 59 experiments open to")).to_be_visible()
     shoot(page, "print", full=True)
     page.emulate_media(media="screen", color_scheme="dark")
     until(page, "!Nightlab.printing()")

@@ -54,10 +54,11 @@ def test_a_log_of_the_original_project_is_a_story(tmp_path: Path) -> None:
     assert (standing.best_experiment, standing.kept, standing.tried) == (2, 2, 4)
     assert standing.gain_bpb == pytest.approx(0.0047)
     assert [step.number for step in story.contributions] == [2]
-    assert story.sentences[0] == (
-        "From 0.9979 to 0.9932 bits per byte, 0.0047 better (0.5 %) by 2 kept changes; "
-        "how sure that is, the table cannot say: it holds no noise."
+    assert story.sentences[0] == ("From 0.9979 to 0.9932 bits per byte: 0.0047 better (0.5 %).")
+    assert story.sentences[1].startswith(
+        "How sure that is, the table cannot say: it holds no noise."
     )
+    assert story.sentences[2].startswith("5 experiments, 2 kept;")
 
 
 @pytest.mark.parametrize("status", ["crash", "keep", "discard"])

@@ -553,7 +553,7 @@ def test_a_torn_last_line_does_not_spoil_the_next(tmp_path: Path) -> None:
                 "val_bpb": 1.9,
                 "gain_bpb": -0.05,
             },
-            "#3 discarded, val_bpb 1.9000 (-0.0500)",
+            "#3 discarded, val_bpb 1.9000 (\N{MINUS SIGN}0.0500)",
         ),
         (
             "experiment.finished",

@@ -42,6 +42,20 @@ def show(folder: Path, *, running: bool = False, width: int = 100) -> str:
     return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
 
 
+@pytest.mark.parametrize(("schema", "words"), [(1, "an older version"), (99, "another version")])
+def test_a_campaign_of_another_version_is_not_called_altered(
+    tmp_path: Path, schema: int, words: str
+) -> None:
+    """Who is told that somebody altered a ledger looks for an enemy."""
+    (tmp_path / "campaign.json").write_text(json.dumps({**FACTS, "schema": schema}))
+    (tmp_path / "ledger.jsonl").write_text('{"number": 1, "kind": "baseline"}\n')
+    for look in (describe, as_json):
+        with pytest.raises(CampaignError) as caught:
+            look(tmp_path, running=False)
+        assert f"was written by {words} of the lab" in str(caught.value)
+        assert "altered" not in str(caught.value)
+
+
 @pytest.mark.parametrize("width", [60, 100])
 def test_every_experiment_is_listed_and_the_head_agrees(tmp_path: Path, width: int) -> None:
     """The table is how a person finds the experiment that they remember."""

@@ -47,10 +47,10 @@ def test_the_first_sentence_says_start_best_gain_and_how_sure(tmp_path: Path) ->
     """Somebody with one minute reads this and nothing else."""
     story = told(tmp_path, KEPT_NIGHT)
     assert story.sentences[0] == (
-        "From 1.9000 to 1.8550 bits per byte, 0.0450 better (2.4 %) by 1 kept change; the gain is "
-        "0.0185 to 0.0715 with 95 % confidence, and the holdout agrees (0.0400)."
+        "From 1.9000 to 1.8550 bits per byte: 0.0450 better (2.4 %), 0.0185 to 0.0715."
     )
     assert story.sentences[1] == (
+        "The interval holds with 95 % confidence, and the holdout agrees (0.0400). "
         "On Xeon, 2 cores, with the cpu profile, in the frozen image sha256:abababababab; the agent was offline."
     )
     assert story.sentences[2].startswith("6 experiments (1 change tried, 1 kept) in 8 min")
@@ -103,7 +103,10 @@ def test_a_holdout_that_shows_nothing_is_named(tmp_path: Path) -> None:
         *KEPT_NIGHT[:5],
         replace(kept, verdict=replace(kept.verdict, keep=True, confirm=False)),
     ]
-    assert "but the holdout does not show it (-0.0400)" in told(tmp_path, night).sentences[0]
+    assert (
+        "but the holdout does not show it (\N{MINUS SIGN}0.0400)"
+        in told(tmp_path, night).sentences[1]
+    )
 
 
 def test_the_cost_is_told_where_it_is_known(tmp_path: Path) -> None:

@@ -186,7 +186,7 @@ def test_a_campaign_of_another_version_is_not_called_altered(tmp_path: Path) -> 
     """Nobody did anything wrong, and looking for a copy would not help."""
     folder = tell(tmp_path / "nov23", [], schema=2)
     (folder / "ledger.jsonl").write_bytes(b'{"number": 1}\n')
-    with pytest.raises(CampaignError, match="another version"):
+    with pytest.raises(CampaignError, match="an older version"):
         Tale.open(folder)
 
 

@@ -36,6 +36,7 @@
   N.bpb = (value, digits = 4) => (known(value) ? value.toFixed(digits) : NONE);
   N.signed = (value, digits = 4) => {
     if (!known(value)) return NONE;
+    if (value === 0) return (0).toFixed(digits);
     return (value < 0 ? "−" : "+") + Math.abs(value).toFixed(digits);
   };
   N.count = (value) => (known(value) ? value.toLocaleString("en") : NONE);

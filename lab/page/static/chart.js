@@ -6,7 +6,6 @@
 (() => {
   const N = window.Nightlab;
   const open = new Set();
-  const PRINT_WIDTH_PX = 680; // fits A4 and US letter with their margins
   let colours = null;
   let printing = false;
 
@@ -71,7 +70,7 @@
   };
 
   function widthOf(holder) {
-    return printing ? PRINT_WIDTH_PX : Math.max(200, Math.floor(holder.clientWidth));
+    return Math.max(200, Math.floor(holder.clientWidth));
   }
 
   // Painters work in CSS pixels, inside the frame of the plot.
@@ -120,24 +119,29 @@
   let themeBefore;
   N.beforePrint = [];
   N.afterPrint = [];
+  N.laidOut = []; // what measures where things stand, after each of the two
   function toPaper() {
     if (printing) return;
     printing = true;
     themeBefore = document.documentElement.dataset.theme;
     document.documentElement.dataset.theme = "light";
+    document.documentElement.classList.add("paper");
     for (const act of N.beforePrint) act();
-    colours = null;
-    for (const chart of open) chart.resize();
-    N.repaint();
+    layOut();
   }
   function toScreen() {
     if (!printing) return;
     printing = false;
+    document.documentElement.classList.remove("paper");
     if (themeBefore) document.documentElement.dataset.theme = themeBefore;
     else delete document.documentElement.dataset.theme;
     for (const act of N.afterPrint) act();
+    layOut();
+  }
+  function layOut() {
     for (const chart of open) chart.resize();
     N.repaint();
+    for (const act of N.laidOut) act();
   }
   window.addEventListener("beforeprint", toPaper);
   window.addEventListener("afterprint", toScreen);

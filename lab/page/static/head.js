@@ -38,7 +38,9 @@
     const between = N.known(its.gain_low_bpb) ? `95 %: ${N.signed(its.gain_low_bpb)} to ${N.signed(its.gain_high_bpb)}` : "";
     const noise = N.known(its.noise_low_bpb) ? `95 %: ${N.bpb(its.noise_low_bpb)} to ${N.bpb(its.noise_high_bpb)}` : "sd of one run";
     return [
-      ["Best", N.bpb(its.best_bpb), N.known(its.baseline_bpb) ? `from ${N.bpb(its.baseline_bpb)} bits per byte` : "bits per byte"],
+      N.known(its.gain_bpb) && N.known(its.baseline_bpb)
+        ? ["Best", N.bpb(its.best_bpb), `from ${N.bpb(its.baseline_bpb)} bits per byte; lower is better`]
+        : ["Baseline", N.bpb(its.best_bpb), "bits per byte; lower is better"],
       ["Gain", N.signed(its.gain_bpb), between],
       ["Gain on holdout", N.signed(its.holdout_gain_bpb), N.known(its.holdout_gain_bpb) ? "text that no decision has seen" : ""],
       ["Noise of one run", N.bpb(its.noise_sd_bpb), noise],
@@ -46,6 +48,6 @@
       ["Time", N.duration(its.took_s), N.known(its.idle_share) ? `${N.percent(its.idle_share)} idle` : ""],
       ["Energy", N.energy(its.energy_j), "of the trainings"],
       ["Cost", N.money(its.cost_usd), N.known(its.agent_tokens) ? `${N.count(its.agent_tokens)} tokens of the agent` : "of the agent"],
-    ].filter(([name, value]) => value !== "–" || name === "Best");
+    ].filter(([, value]) => value !== "–");
   }
 })();

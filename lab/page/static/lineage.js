@@ -26,7 +26,9 @@
       connect(lines, rows);
       state.rows = rows;
     }
-    new ResizeObserver(() => state.rows && connect(lines, state.rows)).observe(place);
+    const again = () => state.rows && connect(lines, state.rows);
+    new ResizeObserver(again).observe(place);
+    N.laidOut.push(again);
     return {
       node,
       show: (story) => {

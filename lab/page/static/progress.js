@@ -7,6 +7,7 @@
 (() => {
   const N = window.Nightlab;
   const REACH_PX = 26;
+  const PRINT_HEIGHT_PX = 330; // with the head of the page on its first sheet
   const NUMBER_STEPS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000];
   const TIME_STEPS = [1, 2, 5, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 21600, 43200, 86400, 172800];
 
@@ -24,14 +25,19 @@
       state.cursor = -1;
       rebuild();
     });
+    const measure = choice("As", ["score", "difference to own baseline"], (word) => {
+      state.ownChosen = true;
+      state.own = word !== "score";
+      rebuild();
+    });
     const holdout = check("Holdout", true, (on) => {
       state.holdout = on;
       rebuild();
     });
-    const controls = N.el("div", { class: "controls" }, axis, holdout, whole);
+    const controls = N.el("div", { class: "controls" }, axis, measure, holdout, whole);
     const frame = N.el("div", { class: "frame" }, holder, tip);
     const node = N.el("div", {}, controls, legend, frame,
-      N.el("p", { class: "hint", text: "Click a mark to open its experiment; drag across the chart to look closer." }));
+      N.el("p", { class: "hint doing", text: "Click a mark to open its experiment; drag across the chart to look closer." }));
 
     function rebuild() {
       if (state.zoomedByTime !== state.byTime || whole.hidden) {
@@ -65,6 +71,10 @@
         const timed = sets.length > 0 && sets.every((set) => set.story.rows.some((row) => N.known(row.at_s)));
         axis.hidden = !timed;
         if (!timed) state.byTime = false;
+        // Scores of different classes do not compare; what was gained over each one's own baseline does.
+        measure.hidden = sets.length < 2;
+        if (!state.ownChosen) measure.press(new Set(sets.map(({ story }) => story.class_id || story.tag)).size > 1);
+        if (!state.ownChosen) state.own = measure.pressed() > 0;
         holdout.hidden = sets.length !== 1 || !sets[0].story.rows.some((row) => N.known(row.holdout_bpb));
         rebuild();
       },
@@ -75,7 +85,7 @@
 
   function draw(holder, state, whole) {
     const scene = state.scene;
-    const height = () => (holder.clientWidth < 560 ? 320 : Math.min(560, Math.max(400, Math.round(holder.clientWidth * 0.38))));
+    const height = () => (N.printing() ? PRINT_HEIGHT_PX : holder.clientWidth < 560 ? 320 : Math.min(560, Math.max(400, Math.round(holder.clientWidth * 0.38))));
     const slack = Math.max(scene.byTime ? 1 : 0.6, 0.015 * (scene.last - scene.first));
     const bottom = () => {
       const inner = height() - 62;
@@ -94,9 +104,9 @@
       },
       y: {
         range: () => [bottom(), scene.high],
-        axis: { label: "bits per byte, lower is better", size: 58, labelSize: 18, filter: inScale,
+        axis: { label: scene.own ? "bits per byte against its own baseline, lower is better" : "bits per byte, lower is better", size: 58, labelSize: 18, filter: inScale,
                 grid: { stroke: () => N.colours().grid, width: 1, filter: inScale },
-                values: (u, splits, axisIndex, space, step) => splits.map((split) => (split === null ? "" : split.toFixed(decimals(step)))) },
+                values: (u, splits, axisIndex, space, step) => splits.map((split) => (split === null ? "" : scene.own ? N.signed(split, decimals(step)) : split.toFixed(decimals(step)))) },
       },
       under: (ctx, plot, box) => N.paintUnder(scene, ctx, plot, box),
       paint: (ctx, plot, box) => {
@@ -215,9 +225,11 @@
   function legendOf(scene) {
     const item = (icon, text) => N.el("li", {}, icon, N.el("span", { text }));
     if (scene.several) {
-      return scene.lines.map(({ set }) =>
+      const items = scene.lines.map(({ set }) =>
         item(N.icon(N.CAMPAIGN_SHAPES[set.index % 6], `c-campaign-${(set.index % 6) + 1}`),
           `${set.name} (${N.count(set.story.rows.length)})`));
+      if (scene.off) items.push(item(N.icon("hollowup", "c-discard"), `off the chart ${N.count(scene.off)}`));
+      return items;
     }
     const counts = new Map();
     for (const { row } of scene.points) {
@@ -229,12 +241,13 @@
     if (scene.off) items.push(item(N.icon("hollowup", "c-discard"), `off the chart ${N.count(scene.off)}, worst ${N.bpb(scene.worst, 3)}`));
     if (scene.holdout && scene.points.some((point) => point.holdout !== null)) items.push(item(N.icon("hollowdiamond", "c-holdout"), "on holdout text"));
     if (scene.lines.some(({ steps }) => steps.length)) items.push(item(N.el("i", { class: "swatch line" }), "best so far"));
+    if (N.known(scene.baseline)) items.push(item(N.el("i", { class: "swatch dashed c-baseline" }), `baseline ${N.bpb(scene.baseline)}`));
     if (N.known(scene.noise)) items.push(item(N.el("i", { class: "swatch band" }), `best ± 2 sd of one run (${N.bpb(2 * scene.noise)})`));
     return items;
   }
 
   function choice(name, words, act) {
-    const box = N.el("div", { class: "choice", role: "group", "aria-label": `${name} number or time` });
+    const box = N.el("div", { class: "choice", role: "group", "aria-label": `${name} ${words.join(" or ")}` });
     const buttons = words.map((word, index) => {
       const button = N.el("button", { type: "button", "aria-pressed": String(index === 0), text: `${name.toLowerCase()} ${word}` });
       button.addEventListener("click", () => {
@@ -244,6 +257,8 @@
       return button;
     });
     box.append(...buttons);
+    box.pressed = () => buttons.findIndex((button) => button.getAttribute("aria-pressed") === "true");
+    box.press = (index) => buttons.forEach((button, at) => button.setAttribute("aria-pressed", String(at === Number(index))));
     return box;
   }
 

@@ -6,22 +6,23 @@
 "use strict";
 (() => {
   const N = window.Nightlab;
-  const IMPORTANT = new Set(["baseline", "keep", "confirm", "replay"]);
+  const IMPORTANT = new Set(["baseline", "keep"]); // the rest is shown where it is near, else marked at the edge
 
   // sets: [{ story, name, index }]; the scene's points are ordered by x.
-  N.compose = (sets, { byTime, holdout }) => {
+  N.compose = (sets, { byTime, holdout, own }) => {
     const points = [];
     const lines = [];
     for (const set of sets) {
-      const mine = set.story.rows.map((row) => pointOf(row, set, byTime)).filter((point) => point.x !== null);
+      const zero = own && sets.length > 1 ? set.story.standing.baseline_bpb : 0;
+      const mine = set.story.rows.map((row) => pointOf(row, set, byTime, zero)).filter((point) => point.x !== null);
       points.push(...mine);
-      lines.push({ set, steps: runningBest(mine) });
+      lines.push({ set, steps: runningBest(mine, zero) });
     }
     points.sort((a, b) => a.x - b.x);
     const noise = sets.length === 1 ? sets[0].story.standing.noise_sd_bpb : null;
     const scores = points.filter((point) => point.y !== null);
     const important = scores.filter((point) => IMPORTANT.has(point.row.ending)).map((point) => point.y);
-    if (holdout) {
+    if (holdout && sets.length === 1) {
       important.push(...points.filter((point) => point.holdout !== null).map((point) => point.holdout));
     }
     const [low, high] = N.rangeOf(scores.map((point) => point.y), important, 2 * (noise || 0));
@@ -29,6 +30,7 @@
       points, lines, low, high, noise, byTime, holdout,
       failures: points.some((point) => point.y === null),
       several: sets.length > 1,
+      own: Boolean(own) && sets.length > 1,
       baseline: sets.length === 1 ? sets[0].story.standing.baseline_bpb : null,
       worst: scores.reduce((worst, point) => Math.max(worst, point.y), -Infinity),
       off: scores.filter((point) => point.y > high).length,
@@ -37,23 +39,23 @@
     };
   };
 
-  function pointOf(row, set, byTime) {
+  function pointOf(row, set, byTime, zero) {
     const x = byTime ? row.at_s : row.number;
     const shown = row.ending === "keep" || row.ending === "baseline";
     return {
       row, set,
       x: N.known(x) ? x : null,
-      y: N.known(row.score_bpb) ? row.score_bpb : null,
+      y: N.known(row.score_bpb) && zero !== null ? row.score_bpb - zero : null,
       holdout: shown && N.known(row.holdout_bpb) ? row.holdout_bpb : null,
     };
   }
 
   // Where the score to beat stood after each experiment; only where it changes, and at the end.
-  function runningBest(points) {
+  function runningBest(points, zero) {
     const steps = [];
     for (const point of points) {
-      const best = point.row.best_bpb;
-      if (!N.known(best)) continue;
+      if (!N.known(point.row.best_bpb) || zero === null) continue;
+      const best = point.row.best_bpb - zero;
       if (!steps.length || steps[steps.length - 1].y !== best) steps.push({ x: point.x, y: best });
     }
     const last = points[points.length - 1];

@@ -36,8 +36,9 @@
       render();
       scroller.scrollIntoView({ block: "start" });
     });
+    const unprinted = N.el("p", { class: "hint paper-only" });
     const none = N.el("p", { class: "none", hidden: true, text: "No experiment fits the filter." });
-    const node = N.el("div", {}, N.el("div", { class: "controls" }, search, chips), scroller, none, pager.node);
+    const node = N.el("div", {}, N.el("div", { class: "controls" }, search, chips), scroller, unprinted, none, pager.node);
 
     let typed = 0;
     search.addEventListener("input", () => {
@@ -81,6 +82,7 @@
       settle(body, wanted);
       none.hidden = state.shown.length > 0;
       pager.show(state.page, rows, state.shown.length);
+      unprinted.textContent = leftOnScreen(state);
       for (const cell of head.children) {
         cell.setAttribute("aria-sort", cell.dataset.id !== state.sort ? "none" : state.falling ? "descending" : "ascending");
       }
@@ -171,6 +173,18 @@
     N.afterPrint.push(render);
     return api;
   };
+
+  // Paper shows what was open, and says what was not.
+  function leftOnScreen(state) {
+    const said = [];
+    const beyond = state.shown.length - PRINTED_ROWS;
+    if (beyond > 0) said.push(`${N.plural(beyond, "more line")} of the table`);
+    const hidden = state.rows.length - state.shown.length;
+    if (hidden > 0) said.push(`${N.plural(hidden, "experiment")} that the filter hides`);
+    const closed = state.rows.length - state.open.size;
+    if (closed > 0) said.push(`what ${N.plural(closed, "experiment opens", "experiments open")} to on the page: hypothesis, change, curve, audit, log`);
+    return said.length ? `Not printed: ${said.join("; ")}.` : "";
+  }
 
   N.calm = () => window.matchMedia("(prefers-reduced-motion: reduce)").matches;
 

@@ -41,7 +41,7 @@
 
   function total(steps, whole) {
     return N.el("li", { class: "total" },
-      N.el("span", { class: "what", text: `All ${steps.length} together` }),
+      N.el("span", { class: "what", text: "From the baseline to the best" }),
       N.el("span", { class: "track", text: `${N.bpb(steps[0].from_bpb)} → ${N.bpb(steps[steps.length - 1].to_bpb)}` }),
       N.el("span", { class: "amount" }, N.el("b", { text: N.signed(whole) })));
   }
