@@ -6,6 +6,7 @@ The image and the data are made once, as the product itself makes them, and then
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,10 @@ from lab.settings import Settings, read_settings
 from lab.setup import Ready, set_up
 from lab.trial import Bench
 from tests.nvml import build as build_nvml
+
+# A shell that starts the tests in the background has them ignore Ctrl-C, and what they start would, too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class QuietWatch:
