@@ -12,7 +12,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lab.show.chart import FAINT, GRID, INK, KEPT, draw_labels, draw_scores, picture
+from lab.show.chart import (
+    FAINT,
+    GRID,
+    INK,
+    KEPT,
+    draw_labels,
+    draw_scores,
+    has_scores,
+    picture,
+    say_empty,
+)
 from lab.show.results import one_line
 from lab.show.scene import Mark, Scene, scene_of
 from lab.story.shapes import Row, Standing, Story
@@ -202,6 +212,10 @@ def _draw_chart(figure: Figure, scene: Scene) -> None:
     chart.tick_params(length=0, labelleft=False, labelbottom=False)
     for spine in chart.spines.values():
         spine.set_visible(False)
+    if not has_scores(scene):
+        chart.set_yticks([])
+        say_empty(chart, scene)
+        return
     draw_scores(chart, scene)
     _draw_ends(chart, scene)
     draw_labels(figure, chart, scene, points=12, chars=_LABEL_CHARS, most=_LABELS)

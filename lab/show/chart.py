@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from lab.ledger import Record
 from lab.parquet import replacing
 from lab.show.labels import Box, Wish, leader_of, place
-from lab.show.results import ending_in_words, one_line
+from lab.show.results import ending_in_words, gain_in_words, one_line
 from lab.show.scene import Counted, Scene, compose, running_best
 from lab.verdict import Noise
 
@@ -120,12 +120,11 @@ def _draw(figure: Figure, scene: Scene, title: str) -> None:
     _draw_legend(figure, chart, (0.018, 0.895))
     if foot is not chart:
         _draw_legend(figure, foot, (0.018, 0.052))
-    if scene.marks:
+    if has_scores(scene):
         _draw_ends(chart, scene)
         draw_labels(figure, chart, scene)
     else:
-        chart.text(0.5, 0.5, "no experiment yet", transform=chart.transAxes, ha="center",
-                   color=FAINT, fontsize=16)  # fmt: skip
+        say_empty(chart, scene)
 
 
 def _draw_head(figure: Figure, scene: Scene, title: str) -> None:
@@ -141,11 +140,8 @@ def summary_of(counted: Counted) -> str:
         return f"nothing measured yet{tail}"
     if not counted.kept:
         return f"baseline {baseline:.4f} bits per byte{', not beaten yet' if tail else ''}{tail}"
-    gain = baseline - best
-    return (
-        f"{baseline:.4f} → {best:.4f} bits per byte  ·  "
-        f"{gain:.4f} better ({100 * gain / baseline:.1f} %){tail}"
-    )
+    change = gain_in_words(baseline - best, baseline)
+    return f"{baseline:.4f} → {best:.4f} bits per byte  ·  {change}{tail}"
 
 
 def _draw_frame(chart: Axes, scene: Scene) -> None:
@@ -161,9 +157,19 @@ def _draw_frame(chart: Axes, scene: Scene) -> None:
     chart.set_ylabel("val_bpb  (bits per byte, lower is better)", color=FAINT, fontsize=11)
     chart.set_axisbelow(True)
     chart.grid(axis="y", color=GRID, linewidth=0.9)
-    if all(mark.score_bpb is None for mark in scene.marks):
+    if not has_scores(scene):
         chart.set_yticks([])
     _strip(chart)
+
+
+def has_scores(scene: Scene) -> bool:
+    return any(mark.score_bpb is not None for mark in scene.marks)
+
+
+def say_empty(chart: Axes, scene: Scene) -> None:
+    """Words where a chart has nothing to show."""
+    words = "no experiment has a score" if scene.marks else "no experiment yet"
+    chart.text(0.5, 0.5, words, transform=chart.transAxes, ha="center", color=FAINT, fontsize=16)
 
 
 def _strip(axes: Axes) -> None:

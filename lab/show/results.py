@@ -87,6 +87,12 @@ def signed(value: float, decimals: int = 4) -> str:
     return f"{value:+.{decimals}f}".replace("-", "\N{MINUS SIGN}")
 
 
+def gain_in_words(gain_bpb: float, baseline_bpb: float) -> str:
+    """A gain, positive is better, for people: 0.0123 better (0.7 %)."""
+    side = "better" if gain_bpb >= 0 else "worse"
+    return f"{abs(gain_bpb):.4f} {side} ({100 * abs(gain_bpb) / baseline_bpb:.1f} %)"
+
+
 def one_line(text: str, width: int | None = None) -> str:
     """Text from an agent or a container, made harmless for a terminal, a table or a chart.
 

@@ -23,6 +23,7 @@ from lab.samples import TelemetrySummary
 from lab.show.results import (
     Tally,
     ending,
+    gain_in_words,
     hardware_of,
     one_line,
     prior_of,
@@ -181,8 +182,7 @@ def _score(counted: Tally) -> str:
         return "nothing measured yet"
     if not counted.kept:
         return f"baseline {baseline:.4f}, not beaten yet"
-    gain = baseline - best
-    return f"{baseline:.4f} -> {best:.4f}, {gain:.4f} better ({100 * gain / baseline:.1f} %)"
+    return f"{baseline:.4f} -> {best:.4f}, {gain_in_words(baseline - best, baseline)}"
 
 
 def _holdout(counted: Tally) -> str:

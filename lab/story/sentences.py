@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lab.show.results import hardware_of, one_line, signed
+from lab.show.results import gain_in_words, hardware_of, one_line, signed
 from lab.show.view import cost_in_words, duration
 from lab.story.shapes import Standing
 
@@ -38,7 +38,7 @@ def sentences_of_imported(standing: Standing, *, file: str) -> tuple[str, str, s
     elif gain is None:
         first = f"The first score is {baseline:.4f} bits per byte, and nothing after it was kept."
     else:
-        first = f"From {baseline:.4f} to {best:.4f} bits per byte: {_change(gain, baseline)}."
+        first = f"From {baseline:.4f} to {best:.4f} bits per byte: {gain_in_words(gain, baseline)}."
     sure = "How sure that is, the table cannot say: it holds no noise. " if gain is not None else ""
     return (
         first,
@@ -62,12 +62,7 @@ def _gained(standing: Standing, *, running: bool) -> str:
             if standing.tried
             else f"no change was tried{' yet' if running else ''}."
         )
-    return f"{so_far} {baseline:.4f} to {best:.4f} bits per byte: {_change(gain, baseline)}{_between(standing)}."
-
-
-def _change(gain_bpb: float, baseline_bpb: float) -> str:
-    side = "better" if gain_bpb >= 0 else "worse"
-    return f"{abs(gain_bpb):.4f} {side} ({100 * abs(gain_bpb) / baseline_bpb:.1f} %)"
+    return f"{so_far} {baseline:.4f} to {best:.4f} bits per byte: {gain_in_words(gain, baseline)}{_between(standing)}."
 
 
 def _between(standing: Standing) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -259,6 +260,13 @@ def test_a_night_without_a_score_says_so(page: Page, tmp_path: Path) -> None:
     empty = replace(
         story.standing, baseline_bpb=None, best_bpb=None, gain_bpb=None, noise_sd_bpb=None
     )
+    page.add_init_script(
+        "const paint = CanvasRenderingContext2D.prototype; const fill = paint.fillText; window.painted = [];"
+        "paint.fillText = function (text, ...at) { window.painted.push(text); fill.call(this, text, ...at); };"
+    )
     scene = open_report(page, tmp_path, replace(story, rows=rows, standing=empty, contributions=()))
     assert [mark["ending"] for mark in scene["drawn"]] == ["crashed"] * 3
+    painted = page.evaluate("window.painted")
+    assert "no experiment has a score" in painted
+    assert not any(re.fullmatch(r"\d\.\d+", text) for text in painted), "a scale of nothing"
     expect(page.locator("#contributions")).to_be_hidden()

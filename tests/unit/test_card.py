@@ -15,9 +15,11 @@ from matplotlib.text import Text
 
 from lab.imported import import_results
 from lab.ledger import Record
+from lab.outcome import Status
 from lab.report import card
 from lab.report.card import HEIGHT_PX, WIDTH_PX, draw_card, headline_of, stats_of
-from lab.show.chart import BASELINE, DISCARDED, KEPT
+from lab.show import chart
+from lab.show.chart import BASELINE, DISCARDED, KEPT, draw_progress
 from lab.show.results import ending
 from lab.story.reading import Tale
 from lab.story.shapes import Story
@@ -204,3 +206,33 @@ def test_times_have_a_unit_that_one_reads(
     """A night is not 29520 seconds long."""
     story = story_of(tmp_path, make_night(8))
     assert shown in stats_of(replace(story, standing=replace(story.standing, took_s=seconds)))
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["progress", "card"])
+def test_a_night_without_a_score_is_said_and_not_drawn(
+    tmp_path: Path, whole: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lines of a scale from 0 to 1 would look like scores."""
+    picture = chart.picture
+    crashed = [
+        make_record(1, kind="baseline", status=Status.CRASHED),
+        make_record(2, status=Status.CRASHED),
+    ]
+    for records, words in (crashed, "no experiment has a score"), ([], "no experiment yet"):
+        seen: list[Figure] = []
+        at = chart if whole else card
+
+        def watched(
+            width: int, height: int, draw: Callable[[Figure], None], seen: list[Figure] = seen
+        ) -> bytes:
+            return picture(width, height, lambda figure: (draw(figure), seen.append(figure))[0])
+
+        with monkeypatch.context() as patched:
+            patched.setattr(at, "picture", watched)
+            if whole:
+                draw_progress(tmp_path / "progress.png", records, title="t")
+            else:
+                draw_card(story_of(tmp_path, records))
+        plot = seen[0].axes[0]
+        assert [text.get_text() for text in plot.texts] == [words]
+        assert list(plot.get_yticks()) == []

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import unicodedata
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -23,12 +24,14 @@ from lab.ledger import Ledger, Record, best_of, noise_of
 from lab.outcome import Status
 from lab.parquet import replacing
 from lab.settings import CHECKOUT
+from lab.show.chart import summary_of
 from lab.show.results import (
     PARQUET_FILE,
     TSV_COLUMNS,
     TSV_FILE,
     columns_of,
     ending,
+    gain_in_words,
     hardware_of,
     kept_bpb,
     name_of,
@@ -340,3 +343,11 @@ def test_a_thousand_records_fit_in_the_controller(tmp_path: Path) -> None:
         text=True,
     )
     assert int(done.stdout) < 200
+
+
+def test_a_gain_has_no_sign_of_its_own() -> None:
+    """A re-run can lower what was kept below the baseline: "-0.0004 better" is no English."""
+    assert gain_in_words(0.0386, 1.8368) == "0.0386 better (2.1 %)"
+    assert gain_in_words(-0.0004, 1.6) == "0.0004 worse (0.0 %)"
+    lost = SimpleNamespace(tried=1, kept=1, baseline_bpb=1.6, best_bpb=1.6004, margin_bpb=0.0)
+    assert "  ·  0.0004 worse (0.0 %)  ·  1 tried" in summary_of(lost)

@@ -92,7 +92,7 @@
       return scene.failures ? scene.low - (N.STRIP_PX / (inner - N.STRIP_PX)) * (scene.high - scene.low) : scene.low;
     };
     const steps = scene.byTime ? TIME_STEPS : NUMBER_STEPS;
-    const inScale = (u, splits) => splits.map((split) => (split < scene.low ? null : split));
+    const inScale = (u, splits) => splits.map((split) => (!scene.scored || split < scene.low ? null : split));
     return N.chart(holder, {
       height, drag: true,
       data: [scene.points.map((point) => point.x), scene.points.map((point) => point.y)],
@@ -111,7 +111,7 @@
       under: (ctx, plot, box) => N.paintUnder(scene, ctx, plot, box),
       paint: (ctx, plot, box) => {
         N.paintOver(scene, ctx, plot, box);
-        if (!scene.points.length) empty(ctx, box);
+        if (!scene.scored) empty(ctx, box, scene.points.length ? "no experiment has a score" : "no experiment yet");
       },
       hooks: {
         setSelect: [(u) => {
@@ -137,11 +137,11 @@
     const minutes = Math.round(seconds / 60);
     return minutes < 60 ? `${minutes} min` : `${Math.floor(minutes / 60)}:${String(minutes % 60).padStart(2, "0")} h`;
   }
-  function empty(ctx, box) {
+  function empty(ctx, box, words) {
     ctx.fillStyle = N.colours().soft;
     ctx.font = `16px ${N.FONT}`;
     ctx.textAlign = "center";
-    ctx.fillText("no experiment yet", box.left + box.width / 2, box.top + box.height / 2);
+    ctx.fillText(words, box.left + box.width / 2, box.top + box.height / 2);
   }
 
   // The pointer: what is nearest tells itself; a click that is no drag opens it.

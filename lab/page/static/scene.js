@@ -30,6 +30,7 @@
       points, lines, low, high, noise, byTime, holdout,
       failures: points.some((point) => point.y === null),
       several: sets.length > 1,
+      scored: scores.length > 0,
       own: Boolean(own) && sets.length > 1,
       baseline: sets.length === 1 ? sets[0].story.standing.baseline_bpb : null,
       worst: scores.reduce((worst, point) => Math.max(worst, point.y), -Infinity),
