@@ -25,7 +25,11 @@ LOOK_S = 0.3
 
 
 def is_running(folder: Path) -> bool:
-    """Whether a controller holds this campaign now."""
+    """Whether a controller holds this campaign now.
+
+    Raises:
+        OSError: the lock cannot be read.
+    """
     try:
         with (folder / LOCK_FILE).open("rb") as lock:
             # Shared: two who look at the same moment must not take each other for a controller.

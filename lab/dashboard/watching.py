@@ -23,7 +23,7 @@ from lab.facts import FACTS_FILE
 from lab.runs import IMPORTED_FILE
 from lab.show.results import LEDGER_FILE
 from lab.story.now import read_now
-from lab.story.reading import Stamp, Tale, list_briefs, stamp_of
+from lab.story.reading import Stamp, Tale, is_campaign, list_briefs, stamp_of
 from lab.story.shapes import Brief, Now, Story
 
 LOOK_EVERY_S = 1.0
@@ -267,7 +267,7 @@ class Watcher:
         """
         # A name that is only compared to names cannot lead anywhere.
         shown = tag in _folders(self._runs) and not tag.startswith(".")
-        if not shown or not any((self._runs / tag / name).is_file() for name in MARKS):
+        if not shown or not is_campaign(self._runs / tag):
             raise Problem(404, "there is no campaign of that name.")
         room = self._rooms.pop(tag, None) or Room(self._runs, tag)
         self._rooms[tag] = room

@@ -254,7 +254,11 @@ def list_briefs(runs: Path, tales: Mapping[str, Tale] | None = None) -> list[Bri
         stamps = tuple(
             stamp_of(folder / name) for name in (FACTS_FILE, LEDGER_FILE, IMPORTED_FILE, TABLE_FILE)
         )
-        found.append(_read_brief(folder, stamps, is_running(folder)))
+        try:
+            found.append(_read_brief(folder, stamps, is_running(folder)))
+        except OSError as error:  # it may be another user's
+            problem = f"it cannot be read: {error.strerror or type(error).__name__}."
+            found.append(Brief(tag=folder.name, problem=problem))
     return sorted(found, key=lambda brief: (brief.created_at or "", brief.tag), reverse=True)
 
 
@@ -284,12 +288,15 @@ def _folders(runs: Path) -> list[Path]:
         folders = sorted(runs.iterdir())
     except OSError:  # no campaign was ever made here
         return []
-    return [
-        folder
-        for folder in folders
-        if not folder.name.startswith(".")
-        and any((folder / name).exists() for name in (FACTS_FILE, IMPORTED_FILE))
-    ]
+    return [folder for folder in folders if not folder.name.startswith(".") and is_campaign(folder)]
+
+
+def is_campaign(folder: Path) -> bool:
+    """Whether a folder holds a campaign or an imported table."""
+    try:
+        return any((folder / name).exists() for name in (FACTS_FILE, IMPORTED_FILE))
+    except OSError:  # nobody looks into it but its owner; whoever opens it will say so
+        return True
 
 
 @lru_cache(maxsize=1024)
@@ -298,7 +305,8 @@ def _read_brief(folder: Path, stamps: tuple[Stamp, ...], running: bool) -> Brief
     try:
         return Tale.open(folder).brief()
     except LabError as error:
-        return Brief(tag=folder.name, problem=one_line(f"{error.what} {error.why}"))
+        problem = one_line(f"{error.what} {error.why}").replace(f"{folder.parent}/", "")
+        return Brief(tag=folder.name, problem=problem)
 
 
 def _brief(tale: Tale) -> Brief:

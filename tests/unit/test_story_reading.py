@@ -207,6 +207,7 @@ def test_one_bad_campaign_does_not_hide_the_others(tmp_path: Path) -> None:
     assert briefs["good"].baseline_bpb == Tale.open(tmp_path / "good").story().standing.baseline_bpb
     assert "altered" in (briefs["bad"].problem or "")
     assert briefs["worse"].problem
+    assert all(str(tmp_path) not in (brief.problem or "") for brief in briefs.values())
     assert briefs["table"].imported
     assert list_briefs(tmp_path / "absent") == []
 
