@@ -12,7 +12,7 @@ $(foreach name,$(SETTINGS),$(if $(filter command,$(firstword $(origin $(name))))
     $(eval export NIGHTLAB_$(name) := $($(name)))))
 
 .PHONY: help overnight smoke status watch audit noise bundle verify replay compare \
-    doctor image data test attacks bench report show diff log import dashboard
+    doctor image data test attacks bench report show diff log import dashboard team
 .DEFAULT_GOAL := help
 
 help:
@@ -30,6 +30,7 @@ help:
 	@echo "make bundle      one file of a campaign that a stranger can check (TAG=name OUTPUT=file KEY=ssh-key WEIGHTS=1)"
 	@echo "make verify      check a bundle (BUNDLE=file SIGNER=allowed-signers RESCORE=1)"
 	@echo "make dashboard   all campaigns in a browser, as they happen (PORT=8378 HOST=address READ_ONLY=1 NAME=name)"
+	@echo "make team        the same in a container, read-only and always there (HOST=address PORT=8378 NAME=name STOP=1)"
 	@echo "make doctor      every precondition, with its state and its remedy"
 	@echo "make image       build and freeze the image (VARIANT=cpu KERNELS=none)"
 	@echo "make data        fetch and tokenise the data (PROFILE=cpu)"
@@ -67,6 +68,11 @@ given = $(if $(filter command,$(firstword $(origin $(1)))),$($(1)))
 dashboard: .venv/ready
 	@$(LAB) dashboard $(if $(call given,HOST),--host $(HOST)) $(if $(call given,PORT),--port $(PORT)) \
 		$(if $(call given,NAME),--name $(NAME)) $(if $(call given,READ_ONLY),--read-only)
+
+team: .venv/ready
+	@$(LAB) team $(if $(call given,HOST),--host $(HOST)) $(if $(call given,PORT),--port $(PORT)) \
+		$(if $(call given,NAME),--name $(NAME)) $(if $(call given,USER),--user $(USER)) \
+		$(if $(call given,STOP),--stop)
 
 bundle: .venv/ready
 	@$(LAB) bundle $(if $(OUTPUT),--output $(OUTPUT)) $(if $(KEY),--key $(KEY)) $(if $(WEIGHTS),--with-weights)

@@ -1,4 +1,4 @@
-"""Write the hash locks: `python images/lock.py [host] [crate] [cpu] [cuda]`, all of them when none is named.
+"""Write the hash locks: `python images/lock.py [host] [dashboard] [crate] [cpu] [cuda]`, all when none is named.
 
 A maintainer runs this, with `uv` installed, to move to newer versions; a build only ever reads the locks.
 uv takes hashes from an index's metadata, so the CUDA lock costs no gigabytes. It does not look at pip's
@@ -21,18 +21,23 @@ PLATFORM = "x86_64-manylinux_2_28"
 
 
 def main(names: list[str]) -> None:
-    for name in names or ["host", "crate", "cpu", "cuda"]:
+    in_image = ["--python-platform", PLATFORM, "--only-binary", ":all:"]
+    for name in names or ["host", "dashboard", "crate", "cpu", "cuda"]:
+        wanted, lock = REQUIREMENTS / f"{name}.in", REQUIREMENTS / f"{name}.lock"
         if name in ("host", "crate"):
-            _lock(REQUIREMENTS / f"{name}.in", REQUIREMENTS / f"{name}.lock", ["--universal"])
+            _lock(wanted, lock, ["--universal"])
+            continue
+        if name == "dashboard":  # the host's versions, as wheels for the image
+            _lock(wanted, lock, [*in_image, f"--constraint={REQUIREMENTS / 'host.lock'}"])
             continue
         build = {"cpu": f"{TORCH}+cpu", "cuda": TORCH}[name]
-        options = ["--python-platform", PLATFORM, "--only-binary", ":all:"]
+        options = list(in_image)
         if name == "cpu":
             options += [f"--find-links={place}" for place in _find_links()]
-        with tempfile.NamedTemporaryFile("w", suffix=".in") as wanted:
-            wanted.write(f"torch=={build}\n" + (IMAGES / "image.in").read_text())
-            wanted.flush()
-            _lock(Path(wanted.name), IMAGES / f"{name}.lock", options)
+        with tempfile.NamedTemporaryFile("w", suffix=".in") as draft:
+            draft.write(f"torch=={build}\n" + (IMAGES / "image.in").read_text())
+            draft.flush()
+            _lock(Path(draft.name), IMAGES / f"{name}.lock", options)
 
 
 def _lock(wanted: Path, lock: Path, options: list[str]) -> None:

@@ -8,6 +8,7 @@ Never   takes anything down: the engine itself removes a project, so that it wor
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -86,11 +87,16 @@ def find_compose(settings: Settings, say: Say, *, host: Host | None = None) -> t
             return command
     do = "install Docker's compose plugin, or on Debian or Ubuntu `apt-get install docker-compose`."
     if not settings.install_engine or not host.can_install:
-        raise EngineError("there is no Compose here, which starts the assistant's jail.", do=do)
+        raise EngineError("there is no Compose here, which starts what compose/ describes.", do=do)
     say("no Compose here: installing docker-compose from the distribution")
     if why := host.install("docker-compose"):
         raise EngineError("docker-compose could not be installed.", why=why, do=do)
     return ("docker-compose",)
+
+
+def name_of_project(folder: Path) -> str:
+    """The Compose project that belongs to a folder; two checkouts may use one name."""
+    return f"nightlab-{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12]}"
 
 
 def _plain_environment() -> dict[str, str]:

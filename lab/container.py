@@ -235,7 +235,8 @@ class Container:
         """
         with self._engine.timed(f"look at {self.name}"):
             self._handle.reload()
-        return bool(self._handle.attrs["State"]["Running"])
+        state = self._handle.attrs["State"]
+        return bool(state["Running"]) and not state["Restarting"]
 
     def pid(self) -> int:
         """The id of its first process, as the host counts; 0 once it has ended.

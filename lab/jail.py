@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import json
 import re
 import shutil
@@ -24,7 +23,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lab.agents.command import COMMANDS
-from lab.compose import COMPOSE, Project, find_compose
+from lab.compose import COMPOSE, Project, find_compose, name_of_project
 from lab.container import Container, Engine
 from lab.errors import BadInput, LabError
 from lab.image import ensure_base_image
@@ -78,7 +77,7 @@ def jailed(night: Night) -> Iterator[None]:
     Raises:
         LabError: the jail cannot be built or started.
     """
-    project_name = _name_of(night.campaign.folder)
+    project_name = name_of_project(night.campaign.folder)
     engine = night.bench.engine
     engine.remove_project(project_name)  # what a killed lab left behind
     if night.settings.agent != "command":
@@ -269,8 +268,3 @@ def _keep_log(engine: Engine, project: str, service: str, path: Path) -> None:
         container = engine.attach(project, service)
         if container is not None:
             path.write_bytes(container.finish().log)
-
-
-def _name_of(campaign: Path) -> str:
-    """The Compose project of a campaign; two checkouts may use one tag."""
-    return f"nightlab-{hashlib.sha256(str(campaign.resolve()).encode()).hexdigest()[:12]}"

@@ -60,6 +60,7 @@ def note(
     say(f"pinned in {folder.name}; a model reads it before its next idea, the offline agent never")
 
 
+@app.command()
 def report(
     tag: Tag = None,
     output: Annotated[
@@ -140,3 +141,32 @@ def dashboard(
         names=name or [],
         say=say,
     )
+
+
+@app.command()
+def team(
+    host: Annotated[
+        str, typer.Option(help="The address of this host that the team reaches it by.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8378,
+    name: Annotated[
+        list[str] | None, typer.Option(help="A further name that this host is reached by.")
+    ] = None,
+    user: Annotated[
+        str | None, typer.Option(help="UID:GID that reads runs/, if its owner shall not.")
+    ] = None,
+    stop: Annotated[bool, typer.Option("--stop", help="End it.")] = False,
+) -> None:
+    """The live page for a team: read-only, in a container, always there."""
+    from lab.setup import connect
+    from lab.team import start_team_page, stop_team_page
+
+    settings = settings_of()
+    with connect(settings, say) as engine:
+        if stop:
+            there = stop_team_page(engine, settings)
+            say("the team's page is ended" if there else "no page of a team ran here")
+            return
+        start_team_page(
+            engine, settings, host=host, port=port, names=name or [], user=user, say=say
+        )

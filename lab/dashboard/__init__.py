@@ -18,7 +18,9 @@ import contextlib
 import ipaddress
 import os
 import socket
+import stat
 from collections.abc import Sequence
+from pathlib import Path
 
 from lab.errors import BadInput
 from lab.host import Say
@@ -27,6 +29,8 @@ from lab.settings import Settings
 TOKEN_FILE = "dashboard.token"  # noqa: S105, the name of a file
 CLOSING_S = 2
 NICENESS = 5  # a night that shares our core comes first
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def serve_dashboard(
@@ -42,14 +46,15 @@ def serve_dashboard(
     """Serve the page until a signal. Port 0 takes a free one; `names` are further names of this host.
 
     Raises:
-        BadInput: the address cannot be used, or the token is not safe.
+        BadInput: the address or the runs folder cannot be used, or the token is not safe.
     """
     # Imported late: the web server takes a third of a second, which no other command should wait for.
     from lab.dashboard.gate import LOOPBACK_NAMES, Door
     from lab.dashboard.pages import make_app
     from lab.serving import listen, read_token, serve
 
-    address = _address(host)
+    address = address_of(host)
+    _see_that_it_can_be_read(settings.runs)
     token = None
     if ask_token or not address.is_loopback:
         token = settings.dashboard_token or read_token(settings.state, TOKEN_FILE)
@@ -66,8 +71,7 @@ def serve_dashboard(
             token=token,
             cookie=f"nightlab-{bound}",  # a browser sends the cookies of all ports to each
         )
-        shown = socket.gethostname() if address.is_unspecified else str(address)
-        place = f"http://{f'[{shown}]' if ':' in shown else shown}:{bound}/"
+        place = place_of(address, bound)
         if (
             settings.dashboard_token
         ):  # who gave it knows it, and what is said here may be kept as a log
@@ -85,7 +89,12 @@ def serve_dashboard(
         serve(live.app, listener, closing_s=CLOSING_S, closing=live.end_streams)
 
 
-def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+def address_of(host: str) -> Address:
+    """The address of this host that `host` is.
+
+    Raises:
+        BadInput: it is a name.
+    """
     if host == "localhost":
         return ipaddress.IPv4Address("127.0.0.1")
     try:
@@ -96,3 +105,21 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
             why="the page listens on one address of this host, or on all of them (0.0.0.0).",
             do="give the address that others reach this host by (`hostname -I` lists them).",
         ) from None
+
+
+def _see_that_it_can_be_read(runs: Path) -> None:
+    """An empty page would say that there is no campaign."""
+    if runs.exists() and not os.access(runs, os.R_OK | os.X_OK, effective_ids=True):
+        facts = runs.stat()
+        raise BadInput(
+            f"the user {os.geteuid()}:{os.getegid()} cannot read the folder of campaigns.",
+            why=f"{runs} belongs to {facts.st_uid}:{facts.st_gid}, {stat.filemode(facts.st_mode)}.",
+            do=f"serve the page as that user (`make team USER={facts.st_uid}:{facts.st_gid}`), "
+            "or open the folder: chmod -R go+rX runs",
+        )
+
+
+def place_of(address: Address, port: int) -> str:
+    """Where a browser finds what listens there."""
+    shown = socket.gethostname() if address.is_unspecified else str(address)
+    return f"http://{f'[{shown}]' if ':' in shown else shown}:{port}/"

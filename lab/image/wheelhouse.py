@@ -74,9 +74,9 @@ def download_wheels(settings: Settings, lock: Path, say: Say) -> Path:
     folder = _folder(settings, lock)
     if folder.joinpath(COMPLETE).exists():
         return folder
-    say(f"downloading {lock.read_text().count('==')} wheels of images/{lock.name}")
+    say(f"downloading {lock.read_text().count('==')} wheels of {lock.parent.name}/{lock.name}")
     if why := _pip_download(folder, *_for_image(lock)):
-        raise _failed(f"the wheels of images/{lock.name}", why)
+        raise _failed(f"the wheels of {lock.parent.name}/{lock.name}", why)
     folder.joinpath(COMPLETE).write_bytes(lock.read_bytes())
     return folder
 

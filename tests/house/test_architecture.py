@@ -86,6 +86,7 @@ FLOW = [
     "bench",
     "watch",
     "dashboard",
+    "team",
     "cli",
     "__main__",
 ]

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from lab import jail
+from lab.compose import name_of_project
 from lab.container import PROJECT_LABEL, Engine
 from lab.settings import CHECKOUT, Settings, read_settings
 from lab.setup import Ready
@@ -77,7 +78,7 @@ class Place:
 
     @property
     def project(self) -> str:
-        return jail._name_of(self.folder)
+        return name_of_project(self.folder)
 
     def found(self, step: str) -> list[Any]:
         """What every session so far printed for a step."""
@@ -226,7 +227,7 @@ def nightly(ready: Ready, tmp_path: Path) -> Iterator[Nightly]:
     nightly = Nightly(tmp_path, tag="jailed")
     yield nightly
     nightly.end()
-    ready.bench.engine.remove_project(jail._name_of(nightly.folder))
+    ready.bench.engine.remove_project(name_of_project(nightly.folder))
 
 
 def test_an_assistant_in_the_jail_drives_a_whole_night(nightly: Nightly, ready: Ready) -> None:
@@ -248,6 +249,6 @@ def test_an_assistant_in_the_jail_drives_a_whole_night(nightly: Nightly, ready: 
         assert not path.is_file() or KEY.encode() not in path.read_bytes(), path
     assert KEY not in output
     left = ready.bench.engine.client.containers.list(
-        all=True, filters={"label": f"{PROJECT_LABEL}={jail._name_of(nightly.folder)}"}
+        all=True, filters={"label": f"{PROJECT_LABEL}={name_of_project(nightly.folder)}"}
     )
     assert left == []
