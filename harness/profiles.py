@@ -36,7 +36,9 @@ class Profile:
     evaluation_batch_rows: int
     order_rows: int  # rows that the audit scores again in another order
     # By how much an honest model's loss may differ between two containers, in nats: where the campaign's
-    # own A/A run says less and at most. Float32 on a CPU repeats to the last bit; bfloat16 need not.
+    # own A/A run says less and at most. Float32 mostly repeats to the last bit, but not always: on a Xeon with
+    # AVX-512 the same weights and rows once gave losses up to 0.00094 apart. A bound on one container's A/A run
+    # would not have known; the mean of all points stays bounded far below (harness/audit.py).
     tolerance_floor_nats: float
     tolerance_cap_nats: float
     noise_runs: int  # how often the baseline is run, to learn the noise
@@ -92,7 +94,7 @@ PROFILES: dict[str, Profile] = {
             holdout_rows=2_048,
             evaluation_batch_rows=32,
             order_rows=128,
-            tolerance_floor_nats=0.0001,
+            tolerance_floor_nats=0.005,
             tolerance_cap_nats=0.01,
             noise_runs=3,
             memory_bytes=6 * GIB,
@@ -115,7 +117,7 @@ PROFILES: dict[str, Profile] = {
             holdout_rows=512,
             evaluation_batch_rows=64,
             order_rows=64,
-            tolerance_floor_nats=0.0001,
+            tolerance_floor_nats=0.005,
             tolerance_cap_nats=0.01,
             noise_runs=2,
             memory_bytes=3 * GIB,

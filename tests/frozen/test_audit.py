@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from harness.audit import cut_rows, nats_of
 from harness.claim import Refused
+from harness.profiles import PROFILES
 from tests.attacks.honest import PROFILE, audit_once, draw_rows, lengths_of
 
 DRAW = np.random.default_rng(3)
@@ -188,6 +189,41 @@ def test_a_hidden_cheat_below_the_tolerance_moves_the_mean() -> None:
     found = audit_once(Shaves(), ROWS, DONORS, tolerance_nats=1e-4)
     assert found.mismatches == 0
     assert not found.passed
+
+
+class RoundsElsewhere(Honest):
+    """What another choice of kernels would do: every logit a little off, in no direction."""
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        logits = super().forward(tokens)
+        return logits + 3e-4 * torch.randn_like(logits)
+
+
+class ShavesLosses(Honest):
+    """Takes from every loss as much as such rounding moves a few of them."""
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        later = F.one_hot(tokens.roll(-1, 1), VOCAB).float()
+        return super().forward(tokens) + 1e-3 * later
+
+
+@pytest.mark.parametrize(
+    ("model", "passes"),
+    [
+        pytest.param(RoundsElsewhere(), True, id="rounds-elsewhere"),
+        pytest.param(ShavesLosses(), False, id="shaves-as-much"),
+    ],
+)
+@pytest.mark.parametrize("profile", ["smoke", "cpu"])
+def test_kernels_that_round_elsewhere_are_forgiven_and_a_shave_as_large_is_not(
+    profile: str, model: nn.Module, passes: bool
+) -> None:
+    """An AVX-512 host once gave the same losses up to 0.00094 apart, and its owner is no cheat."""
+    floor = PROFILES[profile].tolerance_floor_nats
+    found = audit_once(model, ROWS, DONORS, tolerance_nats=floor)
+    assert found.worst_difference_nats > 5e-4
+    assert found.mismatches == found.order_mismatches == 0
+    assert found.passed is passes
 
 
 def test_the_mean_of_one_split_is_not_hidden_in_that_of_another() -> None:
