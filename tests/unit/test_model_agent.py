@@ -13,14 +13,24 @@ from lab.agents.conversation import CARRY_ON, Limits
 from lab.agents.model import (
     ASK_EVERY,
     FRUITLESS_IN_A_ROW,
+    LEFT_ALONE,
     STAND_IN_FACT,
     ModelAgent,
 )
-from lab.agents.providers import Reply, Request, Stop, ToolCall, TooLong, TryAgain, Usage
+from lab.agents.providers import (
+    Reply,
+    Request,
+    Stop,
+    ToolCall,
+    TooLong,
+    TryAgain,
+    Usage,
+    Wait,
+)
 from lab.agents.spending import Caps
 from lab.agents.transcript import read_transcript
 from lab.errors import AgentError, BadInput
-from lab.prompt import Brief
+from lab.prompt import Brief, Past
 from tests.unit.recorded_model import (
     BEST,
     FakeTime,
@@ -265,6 +275,66 @@ def test_a_model_that_is_back_is_asked_every_time() -> None:
     after = past_of(9, facts=dict.fromkeys(proposal.facts, "x"))
     agent.propose(brief_of([*silent, after]))
     assert not provider.steps
+
+
+def test_a_provider_that_is_down_all_night_does_not_leave_the_device_idle() -> None:
+    """Eight hours of refused connections: the stand-in proposes, and now and then the model is asked."""
+    time = FakeTime()
+    agent, provider = agent_of(
+        TryAgain("refused"), forever=True, around=time.around(), patience_s=600.0
+    )
+    history: list[Past] = []
+    while time.now < 8 * 3600:
+        proposal = agent.propose(brief_of(history))
+        assert STAND_IN_FACT in proposal.facts
+        history.append(past_of(len(history) + 1, facts=proposal.facts))
+        time.now += 300  # the experiment
+    assert "did not answer for 600 s" in history[0].facts[STAND_IN_FACT]
+    assert len(history) * 300 > 0.75 * time.now, "the device was mostly at work"
+    provider.steps[:] = widen()
+    provider.forever = False
+    while STAND_IN_FACT in (proposal := agent.propose(brief_of(history))).facts:
+        history.append(past_of(len(history) + 1, facts=proposal.facts))
+    assert proposal.title == "width 96", "once the line is up again the model is found again"
+
+
+def test_a_provider_that_asks_to_be_left_alone_is_asked_when_it_said_and_not_before() -> None:
+    """Half an hour is six experiments of the stand-in; then no rest is due, it was no bad conversation."""
+    time = FakeTime()
+    agent, provider = agent_of(
+        Wait("quota", after_s=1800.0), *widen(), around=time.around(), patience_s=600.0
+    )
+    history: list[Past] = []
+    for _ in range(6):
+        proposal = agent.propose(brief_of(history))
+        history.append(past_of(len(history) + 1, facts=proposal.facts))
+        time.now += 300
+    why = [past.facts[STAND_IN_FACT] for past in history]
+    assert why == ["it asks to be left alone for 1800 s", *[LEFT_ALONE] * 5]
+    assert len(provider.requests) == 1
+    assert agent.propose(brief_of(history)).title == "width 96"
+
+
+def test_where_the_stand_in_has_no_idea_either_a_silent_provider_is_waited_for() -> None:
+    """Then the device has nothing to do anyway, and the night must not end for it."""
+    time = FakeTime()
+    agent, _ = agent_of(
+        *[TryAgain("refused")] * 30,
+        Wait("quota", after_s=1800.0),
+        *widen(),
+        around=time.around(),
+        stand_in=StandIn(ideas=0),
+        patience_s=600.0,
+    )
+    assert agent.propose(brief_of()).title == "width 96"
+    assert time.now > 3600
+
+
+def test_a_draft_is_run_when_the_provider_falls_silent() -> None:
+    """It was paid for; the stand-in can wait."""
+    agent, _ = agent_of(widen()[0], *[TryAgain("refused")] * 30, patience_s=600.0)
+    proposal = agent.propose(brief_of())
+    assert proposal.train_py == BEST.replace("WIDTH = 64", "WIDTH = 96")
 
 
 @pytest.mark.parametrize("stand_in", [None, StandIn(ideas=0)])
