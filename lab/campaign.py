@@ -30,7 +30,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from lab.agents import Proposal
+from lab.agents import Proposal, transcripts_of
 from lab.errors import CampaignError
 from lab.facts import FACTS_FILE, Facts, compare, read_facts, to_json
 from lab.gate import CONFIG_FILE, WEIGHTS_FILE
@@ -132,16 +132,21 @@ class Campaign:
         return ahead
 
     def ahead(self) -> list[Ahead]:
-        """What an earlier night had ready, oldest first."""
+        """What is ready, oldest first."""
         found = []
         pending = self.pending()
+        begun = [record.facts for record in self.ledger.records]
+        begun += [pending.proposal.facts] if pending else []
+        paid_for = {number for facts in begun for number in transcripts_of(facts)}
         for path in sorted((self.folder / "ahead").glob("*.json")):
             try:
                 ahead = _AHEAD.validate_json(path.read_bytes())
             except (OSError, ValidationError):
                 continue
-            # Killed between the two writes of taking it: it is the next to be run already.
-            if pending is None or pending.proposal.title != ahead.proposal.title:
+            # Killed between the two writes of taking it: it was run or dropped already, and paid for with that.
+            talks = transcripts_of(ahead.proposal.facts)
+            same_title = pending is not None and pending.proposal.title == ahead.proposal.title
+            if not (talks & paid_for if talks else same_title):
                 found.append(ahead)
         return found
 

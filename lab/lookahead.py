@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lab.agents import Agent, NoMoreIdeas, Proposal
+from lab.agents import TRANSCRIPT_FACT, Agent, NoMoreIdeas, Proposal, transcripts_of
 from lab.campaign import Ahead, Campaign
 from lab.contract import ContractBroken, check
 from lab.prompt import Brief
@@ -164,8 +164,11 @@ class Lookahead:
         paid, self._dropped = [proposal, *self._dropped], []
         costs = [p.cost_usd for p in paid if p.cost_usd is not None]
         tokens = [p.tokens for p in paid if p.tokens is not None]
+        talks = sorted({number for p in paid for number in transcripts_of(p.facts)})
+        said = {TRANSCRIPT_FACT: " ".join(map(str, talks))} if talks else {}
         return dataclasses.replace(
             proposal,
+            facts={**proposal.facts, **said},
             cost_usd=sum(costs) if costs else None,
             tokens=sum(tokens) if tokens else None,
         )

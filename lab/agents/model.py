@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from lab.agents import Agent, NightEnds, NoMoreIdeas, Proposal
+from lab.agents import TRANSCRIPT_FACT, Agent, NightEnds, NoMoreIdeas, Proposal
 from lab.agents.asking import NoAnswer, Patience, Surroundings
 from lab.agents.context import fit_brief, write_system
 from lab.agents.conversation import Conversation, Fruitless, Limits
@@ -198,7 +198,7 @@ class ModelAgent:
             facts={
                 **facts_of(brief.train_py, submission.train_py),
                 "expected_effect": submission.expected_effect,
-                "transcript": str(brief.proposal),
+                TRANSCRIPT_FACT: str(brief.proposal),
             },
             cost_usd=self._spending.usd,
             tokens=self._spending.tokens,
@@ -219,7 +219,12 @@ class ModelAgent:
             raise NoMoreIdeas(f"{self._stand_in.name}: {none}") from none
         return replace(
             plain,
-            facts={**facts_of(brief.train_py, plain.train_py), **plain.facts, STAND_IN_FACT: why},
+            facts={
+                **facts_of(brief.train_py, plain.train_py),
+                **plain.facts,
+                STAND_IN_FACT: why,
+                TRANSCRIPT_FACT: str(brief.proposal),
+            },
             cost_usd=self._spending.usd,
             tokens=self._spending.tokens,
         )

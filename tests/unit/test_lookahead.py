@@ -69,6 +69,7 @@ class Thinker:
             hypothesis="h",
             train_py=file,
             agent=self.name,
+            facts={"transcript": str(brief.proposal)},
             cost_usd=0.5,
             tokens=100,
         )
@@ -197,8 +198,11 @@ def test_an_idea_that_conflicts_is_proposed_anew_and_its_price_is_not_forgotten(
     taken = mind.take(lambda _: errand(campaign))
     assert taken.proposal.title == "idea 2"
     assert (taken.proposal.cost_usd, taken.proposal.tokens) == (1.0, 200)
+    number = len(campaign.ledger.records) + 1
+    campaign.store_pending(Pending(number, CANDIDATE, taken.proposal, repeats=None, agent_s=0.0))
+    assert campaign.ahead() == [], "killed here, what conflicted would be paid for once more"
     campaign.drop_ahead(taken.files)
-    assert campaign.ahead() == []
+    assert not list((campaign.folder / "ahead").iterdir())
 
 
 def test_an_idea_that_is_in_the_best_already_is_not_run(campaign: Campaign) -> None:
