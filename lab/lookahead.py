@@ -14,13 +14,14 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from lab.agents import TRANSCRIPT_FACT, Agent, NoMoreIdeas, Proposal, transcripts_of
+from lab.agents.similar import find_earlier
 from lab.campaign import Ahead, Campaign
 from lab.contract import ContractBroken, check
-from lab.prompt import Brief
+from lab.prompt import Brief, UnderWay
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,10 +65,10 @@ class Lookahead:
         self._thread: threading.Thread | None = None
         self._dropped: list[Proposal] = []  # paid for, and not run
 
-    def prepare(self, errand: Errand, *, running: str, wanted: int | None) -> None:
+    def prepare(self, errand: Errand, *, running: UnderWay, wanted: int | None) -> None:
         """Think of what comes after the experiment that begins now; returns at once.
 
-        `running` is its title. `wanted` is how many more ideas this night can still use; None for any number.
+        `running` is that one. `wanted` is how many more ideas this night can still use; None for any number.
         """
         if self.has_room(wanted):
             self._thread = threading.Thread(
@@ -99,10 +100,11 @@ class Lookahead:
         began = time.monotonic()
         files: list[str] = []
         while True:
-            ahead = self._next() or self._ask(errand)
+            ready = self._next()
+            ahead = ready or self._ask(errand)
             files += [ahead.file] if ahead.file else []
             proposal = rebase(self._campaign, ahead)
-            if proposal is not None:
+            if proposal and not (ready and self._was_run(proposal, errand(True).brief)):
                 return Taken(
                     proposal=self._with_costs(proposal),
                     parent=None if ahead.on_best else ahead.base,
@@ -110,6 +112,17 @@ class Lookahead:
                     files=tuple(files),
                 )
             self._dropped.append(ahead.proposal)
+
+    def _was_run(self, proposal: Proposal, brief: Brief) -> bool:
+        """Whether its file was run since it was thought of: handed in meanwhile, or made by the merge."""
+        match = find_earlier(
+            proposal.train_py,
+            base=proposal.train_py,
+            history=brief.history,
+            code_of=brief.code_of,
+            digests={},
+        )
+        return match is not None
 
     def _ask(self, make: Callable[[bool], Errand]) -> Ahead:
         errand = make(False)
@@ -138,15 +151,16 @@ class Lookahead:
     def _is_thinking(self) -> bool:
         return self._thread is not None and self._thread.is_alive()
 
-    def _think(self, errand: Errand, running: str, room: int) -> None:
+    def _think(self, errand: Errand, running: UnderWay, room: int) -> None:
         brief = errand.brief
         try:
             while True:
                 with self._changed:
-                    titles = [running, *(ahead.proposal.title for ahead in self._ready)]
-                    if len(self._ready) >= room:
+                    ready = [ahead.proposal for ahead in self._ready]
+                    if len(ready) >= room:
                         return
-                proposal = self._agent.propose(dataclasses.replace(brief, ahead=tuple(titles)))
+                ahead_of_it = (running, *_in_line(ready, after=running.number))
+                proposal = self._agent.propose(dataclasses.replace(brief, ahead=ahead_of_it))
                 brief = dataclasses.replace(brief, proposal=brief.proposal + 1)
                 ahead = self._campaign.store_ahead(
                     proposal, base=errand.parent, on_best=errand.on_best
@@ -172,6 +186,13 @@ class Lookahead:
             cost_usd=sum(costs) if costs else None,
             tokens=sum(tokens) if tokens else None,
         )
+
+
+def _in_line(ready: Sequence[Proposal], *, after: int) -> list[UnderWay]:
+    return [
+        UnderWay(number=number, title=idea.title, train_py=idea.train_py, facts=idea.facts)
+        for number, idea in enumerate(ready, start=after + 1)
+    ]
 
 
 def rebase(campaign: Campaign, ahead: Ahead) -> Proposal | None:

@@ -27,10 +27,11 @@ from lab.agents.providers import (
     Usage,
     Wait,
 )
+from lab.agents.similar import facts_of
 from lab.agents.spending import Caps
 from lab.agents.transcript import read_transcript
 from lab.errors import AgentError, BadInput
-from lab.prompt import Brief, Past
+from lab.prompt import Brief, Past, UnderWay
 from tests.unit.recorded_model import (
     BEST,
     FakeTime,
@@ -230,17 +231,43 @@ def test_a_contract_that_is_mended_is_accepted() -> None:
     assert "{'a': 1}" in agent.propose(brief_of()).train_py
 
 
-def test_what_was_tried_comes_back_with_its_number_and_the_third_time_goes_through() -> None:
-    """A digest knows nothing of reasons: who insists may have one."""
-    first, _ = agent_of(*widen())
-    tried = first.propose(brief_of())
+def test_the_same_file_is_never_run_again_however_often_it_is_submitted() -> None:
+    """Its score is known; whoever wants another seed has the lab's own re-runs."""
+    tried = agent_of(*widen())[0].propose(brief_of())
     earlier = past_of(7, title="width 96", facts=tried.facts, reason="worse by 0.0213")
-    agent, provider = agent_of(widen()[0], *[says(submit()) for _ in range(3)])
-    assert agent.propose(brief_of([earlier])).train_py == tried.train_py
+    agent, provider = agent_of(widen()[0], says(submit()), forever=True)
+    proposal = agent.propose(brief_of([earlier]))
+    assert (proposal.agent, proposal.title) == ("plain", "deeper")
     told = [request.exchanges[-1].results[0] for request in provider.requests[2:]]
-    assert [result.is_error for result in told] == [True, True]
+    assert len(told) > 3
+    assert all(result.is_error for result in told)
     assert all("experiment 7 tried this file already" in result.content for result in told)
     assert all("worse" in result.content for result in told)
+    assert not any("more times" in result.content for result in told)
+
+
+def test_the_same_edit_of_another_file_comes_back_twice_and_the_third_time_goes_through() -> None:
+    """A digest knows nothing of reasons: on a best that has moved on, who insists may have one."""
+    before = BEST.replace("DEPTH = 2", "DEPTH = 1")
+    tried = facts_of(before, before.replace("WIDTH = 64", "WIDTH = 96"))
+    earlier = past_of(7, title="width 96", facts=tried)
+    agent, provider = agent_of(widen()[0], *[says(submit()) for _ in range(3)])
+    assert "WIDTH = 96" in agent.propose(brief_of([earlier])).train_py
+    told = [request.exchanges[-1].results[0] for request in provider.requests[2:]]
+    assert [result.is_error for result in told] == [True, True]
+    assert all("experiment 7 tried this edit already" in result.content for result in told)
+
+
+def test_what_runs_or_waits_is_not_proposed_once_more() -> None:
+    """It has no result yet, and would have two."""
+    idea = UnderWay(
+        number=8, title="wide", train_py=BEST.replace("WIDTH = 64", "WIDTH = 96  # wide"), facts={}
+    )
+    agent, provider = agent_of(*widen(), says(edit("WIDTH = 96", "WIDTH = 80")), says(submit()))
+    assert "WIDTH = 80" in agent.propose(brief_of(ahead=(idea,))).train_py
+    (told,) = provider.requests[2].exchanges[-1].results
+    assert told.is_error
+    assert "experiment 8, which is under way, tries this file" in told.content
 
 
 def test_a_draft_that_was_never_submitted_is_run() -> None:
