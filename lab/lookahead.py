@@ -3,7 +3,7 @@
 Owns    the thread in which the agent thinks, and what it has ready
 Takes   briefs, written when an experiment begins
 Gives   proposals, on top of what is best by the time they are taken
-Never   lets two calls of the agent overlap, or loses a proposal that was paid for
+Never   lets two calls of the agent overlap, loses a proposal that was paid for, or waits for longer than somebody wants
 
 A proposal made while experiment k runs does not know how k ends. When k is kept, the proposal is carried over
 to the new best by a three-way merge; what conflicts is proposed anew. Everything that is ready is on the disk.
@@ -71,13 +71,15 @@ class Lookahead:
         `running` is that one. `wanted` is how many more ideas this night can still use; None for any number.
         """
         if self.has_room(wanted):
-            self._thread = threading.Thread(
-                target=self._think,
-                args=(errand, running, self._room(wanted)),
-                name="agent",
-                daemon=True,
-            )
-            self._thread.start()
+            with self._changed:
+                count = self._room(wanted) - len(self._ready)
+            self._start(errand, running, count)
+
+    def _start(self, errand: Errand, running: UnderWay | None, count: int) -> None:
+        self._thread = threading.Thread(
+            target=self._think, args=(errand, running, count), name="agent", daemon=True
+        )
+        self._thread.start()
 
     def has_room(self, wanted: int | None) -> bool:
         """Whether the agent could prepare something now."""
@@ -127,13 +129,18 @@ class Lookahead:
     def _ask(self, make: Callable[[bool], Errand]) -> Ahead:
         errand = make(False)
         try:
-            proposal = self._agent.propose(errand.brief)
+            return self._answer(errand)
         except NoMoreIdeas:
             if errand.on_best:
                 raise
-            errand = make(True)
-            proposal = self._agent.propose(errand.brief)
-        return Ahead(proposal=proposal, base=errand.parent, on_best=errand.on_best, file=None)
+            return self._answer(make(True))
+
+    def _answer(self, errand: Errand) -> Ahead:
+        """What the agent proposes now; in its thread, too, so that who waits can be heard."""
+        self._start(errand, running=None, count=1)
+        answer = self._next()
+        assert answer is not None, "the thread leaves an idea or an error"
+        return answer
 
     def _next(self) -> Ahead | None:
         """What is ready, or what the agent is just thinking of; None when it does neither."""
@@ -151,20 +158,19 @@ class Lookahead:
     def _is_thinking(self) -> bool:
         return self._thread is not None and self._thread.is_alive()
 
-    def _think(self, errand: Errand, running: UnderWay, room: int) -> None:
-        brief = errand.brief
+    def _think(self, errand: Errand, running: UnderWay | None, count: int) -> None:
+        brief, before = errand.brief, [running] if running else []
+        with self._changed:
+            known = [ahead.proposal for ahead in self._ready]
         try:
-            while True:
-                with self._changed:
-                    ready = [ahead.proposal for ahead in self._ready]
-                    if len(ready) >= room:
-                        return
-                ahead_of_it = (running, *_in_line(ready, after=running.number))
-                proposal = self._agent.propose(dataclasses.replace(brief, ahead=ahead_of_it))
-                brief = dataclasses.replace(brief, proposal=brief.proposal + 1)
-                ahead = self._campaign.store_ahead(
-                    proposal, base=errand.parent, on_best=errand.on_best
+            for _ in range(count):
+                waiting = _in_line(known, first=brief.number + len(before))
+                proposal = self._agent.propose(
+                    dataclasses.replace(brief, ahead=(*before, *waiting))
                 )
+                brief = dataclasses.replace(brief, proposal=brief.proposal + 1)
+                known.append(proposal)
+                ahead = self._keep(proposal, errand)
                 with self._changed:
                     self._ready.append(ahead)
                     self._changed.notify_all()
@@ -172,6 +178,12 @@ class Lookahead:
             with self._changed:
                 self._failed = error
                 self._changed.notify_all()
+
+    def _keep(self, proposal: Proposal, errand: Errand) -> Ahead:
+        """The proposal as one that waits. What took long and cost money is written down, whoever still waits for it."""
+        if self._agent.thinks_ahead:
+            return self._campaign.store_ahead(proposal, base=errand.parent, on_best=errand.on_best)
+        return Ahead(proposal=proposal, base=errand.parent, on_best=errand.on_best, file=None)
 
     def _with_costs(self, proposal: Proposal) -> Proposal:
         """Count what was paid for proposals that came to nothing with the one that is run."""
@@ -188,10 +200,10 @@ class Lookahead:
         )
 
 
-def _in_line(ready: Sequence[Proposal], *, after: int) -> list[UnderWay]:
+def _in_line(ideas: Sequence[Proposal], *, first: int) -> list[UnderWay]:
     return [
         UnderWay(number=number, title=idea.title, train_py=idea.train_py, facts=idea.facts)
-        for number, idea in enumerate(ready, start=after + 1)
+        for number, idea in enumerate(ideas, start=first)
     ]
 
 

@@ -16,6 +16,7 @@ from lab.campaign import Campaign, Pending, open_campaign
 from lab.errors import AgentError
 from lab.ledger import CANDIDATE
 from lab.lookahead import Errand, Lookahead
+from lab.outcome import StopNow
 from lab.prompt import Brief, Past, UnderWay
 from tests.faults.files import HONEST
 from tests.unit.nights import make_kept, make_record
@@ -245,6 +246,39 @@ def test_what_is_ready_survives_the_end_of_the_controller(campaign: Campaign) ->
     assert taken.proposal.title == "idea 1" and silent.briefs == []
     campaign.store_pending(Pending(3, CANDIDATE, taken.proposal, repeats=None, agent_s=0.0))
     assert campaign.ahead() == [], "killed here, it would be run twice"
+
+
+@pytest.mark.parametrize("depth", [0, 1])
+def test_who_does_not_want_to_wait_is_heard_and_the_answer_is_not_lost(
+    campaign: Campaign, depth: int
+) -> None:
+    """A model may think for ten minutes; a person who stops does not."""
+    agent = Thinker(wider(8))
+    agent.may_answer.clear()
+
+    def check() -> None:
+        if agent.briefs:
+            raise StopNow
+
+    mind = Lookahead(agent, campaign, depth=depth, check=check)
+    mind.prepare(errand(campaign), running=RUNNING, wanted=None)
+    began = time.monotonic()
+    with pytest.raises(StopNow):
+        mind.take(lambda _: errand(campaign))
+    assert time.monotonic() - began < 5
+    agent.may_answer.set()
+    wait_until_ready(campaign, 1)
+    silent = Thinker()
+    taken = Lookahead(silent, campaign, depth=depth).take(lambda _: errand(campaign))
+    assert taken.proposal.title == "idea 1" and silent.briefs == []
+
+
+def test_what_was_handed_in_waits_in_one_place_alone(campaign: Campaign) -> None:
+    """It is on the disk in the inbox; written down a second time, a kill would have it run twice."""
+    agent = Thinker(wider(8))
+    agent.thinks_ahead = False
+    taken = Lookahead(agent, campaign, depth=1).take(lambda _: errand(campaign))
+    assert taken.files == () and campaign.ahead() == []
 
 
 @pytest.mark.parametrize("error", [NoMoreIdeas(), AgentError("gone", why="w", do="d")])

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -57,6 +58,7 @@ def run_night(
     caps: Caps,
     *,
     wins: str = "nothing does",
+    step: Callable[[Request], Reply] = widen,
 ) -> RecordedModel:
     """A night in which a train.py that contains `wins` is better than all others."""
 
@@ -71,7 +73,7 @@ def run_night(
         return make_record(number, val_bpb=score).trial
 
     monkeypatch.setattr(experiment, "run_trial", run_trial)
-    provider = RecordedModel([widen], forever=True)
+    provider = RecordedModel([step], forever=True)
     bench = Bench(
         engine=cast("Any", Engine()),
         image="sha256:1",
@@ -124,6 +126,35 @@ def test_a_model_works_until_its_money_is_spent_and_a_resumed_night_has_no_more(
     assert sum(r.cost_usd or 0.0 for r in proposed) <= 0.13
     assert "the night ends: of 0.13 USD" in capsys.readouterr().out
     assert run_night(campaign, settings, monkeypatch, Caps(usd=0.13)).requests == []
+
+
+@pytest.mark.parametrize("lookahead", [0, 1])
+def test_the_night_ends_at_its_hour_though_a_model_is_still_thinking(
+    campaign: Campaign,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    lookahead: int,
+) -> None:
+    """Its answer, when it comes, is one that waits for the next night, and is paid for once."""
+    goes_on = threading.Event()
+
+    def slow(request: Request) -> Reply:
+        monkeypatch.setattr(Night, "seconds_left", lambda night: 0.0)
+        assert goes_on.wait(60)
+        return widen(request)
+
+    settings = settings.model_copy(update={"lookahead": lookahead})
+    run_night(campaign, settings, monkeypatch, Caps(), step=slow)
+    assert "the night ends: the time is up" in capsys.readouterr().out
+    assert campaign.ahead() == []
+    goes_on.set()
+    until = time.monotonic() + 20
+    while not (ahead := campaign.ahead()):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    assert ahead[0].proposal.cost_usd == pytest.approx(0.02)
+    assert ahead[0].proposal.facts["transcript"] == "1"
 
 
 def test_a_model_is_told_of_everything_but_the_holdout_and_the_host(
