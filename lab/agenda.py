@@ -11,7 +11,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from lab.agents import Proposal
 from lab.agents.human import submitted
+from lab.agents.similar import facts_of, why_repeated
 from lab.campaign import Campaign, Pending
 from lab.history import write_brief
 from lab.inbox import Inbox
@@ -20,6 +22,7 @@ from lab.lookahead import Errand, Lookahead
 from lab.night import Night
 from lab.notes import read_pinned
 from lab.outcome import Status
+from lab.prompt import UnderWay
 from lab.strategy import Decision, decide
 
 
@@ -37,36 +40,40 @@ def next_proposal(night: Night, mind: Lookahead) -> Pending:
         return campaign.store_pending(night.baseline(number))
     decision = _decide(night, ablate_every=night.settings.ablate_every)
     if decision.proposal is not None:  # the lab's own idea
-        return campaign.store_pending(
-            Pending(
-                number,
-                CANDIDATE,
-                decision.proposal,
-                repeats=None,
-                agent_s=0.0,
-                parent=decision.parent,
-            )
-        )
+        return _begin(campaign, decision.proposal, parent=decision.parent)
     best = ledger.best()
     assert best is not None, "there is a best once the baseline was measured"
-    if handed_in := submitted(Inbox(campaign.folder), campaign.workspace.read(best.commit)):
-        return campaign.store_pending(
-            Pending(number, CANDIDATE, handed_in, repeats=None, agent_s=0.0)
-        )
+    if handed_in := submitted(
+        Inbox(campaign.folder),
+        campaign.workspace.read(best.commit),
+        lambda train_py: why_repeated(_errand(night, None).brief, train_py),
+    ):
+        return _begin(campaign, handed_in)
     night.screen.phase("proposing", experiment=number, title="")
     taken = mind.take(lambda on_best: _errand(night, None if on_best else decision))
-    pending = campaign.store_pending(
-        Pending(
-            number,
-            CANDIDATE,
-            taken.proposal,
-            repeats=None,
-            agent_s=taken.waited_s,
-            parent=taken.parent,
-        )
-    )
+    pending = _begin(campaign, taken.proposal, parent=taken.parent, agent_s=taken.waited_s)
     campaign.drop_ahead(taken.files)
     return pending
+
+
+def _begin(
+    campaign: Campaign, proposal: Proposal, *, parent: str | None = None, agent_s: float = 0.0
+) -> Pending:
+    """A new candidate, written down with what it is found again by, whoever proposed it."""
+    best = campaign.ledger.best()
+    assert best is not None, "there is a best once the baseline was measured"
+    # Made here and not where the idea was: a merge onto a new best has made another file of it.
+    digests = facts_of(campaign.workspace.read(parent or best.commit), proposal.train_py)
+    return campaign.store_pending(
+        Pending(
+            len(campaign.ledger.records) + 1,
+            CANDIDATE,
+            replace(proposal, facts={**proposal.facts, **digests}),
+            repeats=None,
+            agent_s=agent_s,
+            parent=parent,
+        )
+    )
 
 
 def _decide(night: Night, *, ablate_every: int) -> Decision:
@@ -89,7 +96,13 @@ def think_ahead(night: Night, mind: Lookahead, pending: Pending, wanted: int | N
     decision = _decide(night, ablate_every=0)
     if decision.proposal is None:
         errand = _errand(night, decision)
-        mind.prepare(errand, running=pending.proposal.title, wanted=wanted)
+        running = UnderWay(
+            number=pending.number,
+            title=pending.proposal.title,
+            train_py=pending.proposal.train_py,
+            facts=pending.proposal.facts,
+        )
+        mind.prepare(errand, running=running, wanted=wanted)
 
 
 def _errand(night: Night, decision: Decision | None) -> Errand:

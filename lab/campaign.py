@@ -30,11 +30,12 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from lab.agents import Proposal
+from lab.agents import Proposal, transcripts_of
 from lab.errors import CampaignError
 from lab.facts import FACTS_FILE, Facts, compare, read_facts, to_json
 from lab.gate import CONFIG_FILE, WEIGHTS_FILE
 from lab.ledger import Ledger, Record, noise_of, open_candidate
+from lab.prompt import UnderWay
 from lab.runs import IMPORTED_FILE, locked
 from lab.verdict import Noise
 from lab.workspace import Workspace
@@ -71,6 +72,49 @@ _AHEAD = TypeAdapter(Ahead)
 _PENDING = TypeAdapter(Pending)
 
 
+def folder_of(campaign: Path, number: int) -> Path:
+    """The folder of an experiment."""
+    return campaign / "experiments" / f"{number:04d}"
+
+
+def read_pending(campaign: Path, number: int) -> Pending | None:
+    """The proposal of an experiment, as it was written down."""
+    try:
+        return _PENDING.validate_json((folder_of(campaign, number) / "proposal.json").read_bytes())
+    except (OSError, ValidationError):  # never written, or torn by the same power cut
+        return None
+
+
+def read_ahead(campaign: Path, records: Sequence[Record]) -> list[Ahead]:
+    """The proposals whose turn has not come, oldest first."""
+    found = []
+    pending = read_pending(campaign, len(records) + 1)
+    begun = [record.facts for record in records] + ([pending.proposal.facts] if pending else [])
+    paid_for = {number for facts in begun for number in transcripts_of(facts)}
+    for path in sorted((campaign / "ahead").glob("*.json")):
+        try:
+            ahead = _AHEAD.validate_json(path.read_bytes())
+        except (OSError, ValidationError):
+            continue
+        # Killed between the two writes of taking it: it was run or dropped already, and paid for with that.
+        talks = transcripts_of(ahead.proposal.facts)
+        same_title = pending is not None and pending.proposal.title == ahead.proposal.title
+        if not (talks & paid_for if talks else same_title):
+            found.append(ahead)
+    return found
+
+
+def under_way(campaign: Path, records: Sequence[Record]) -> tuple[UnderWay, ...]:
+    """What runs or is about to, and what waits, as the files of this moment say."""
+    pending = read_pending(campaign, len(records) + 1)
+    ideas = [pending.proposal] if pending else []
+    ideas += [ahead.proposal for ahead in read_ahead(campaign, records)]
+    return tuple(
+        UnderWay(number=number, title=idea.title, train_py=idea.train_py, facts=idea.facts)
+        for number, idea in enumerate(ideas, start=len(records) + 1)
+    )
+
+
 class Campaign:
     """An open campaign. Its lock is held until `open_campaign`'s block ends."""
 
@@ -85,7 +129,7 @@ class Campaign:
         return noise_of(self.ledger.records, self.facts.prior_noise, also=also)
 
     def folder_of(self, number: int) -> Path:
-        return self.folder / "experiments" / f"{number:04d}"
+        return folder_of(self.folder, number)
 
     def store_pending(self, pending: Pending) -> Pending:
         """Write a proposal down before anything is done with it: it may have cost money."""
@@ -101,11 +145,7 @@ class Campaign:
 
     def pending_of(self, number: int) -> Pending | None:
         """The proposal of an experiment, as it was written down."""
-        path = self.folder_of(number) / "proposal.json"
-        try:
-            return _PENDING.validate_json(path.read_bytes())
-        except (OSError, ValidationError):  # never written, or torn by the same power cut
-            return None
+        return read_pending(self.folder, number)
 
     def refuse_while_undecided(self) -> None:
         """What is asked for by hand must not come between a night and what it left unfinished.
@@ -132,18 +172,8 @@ class Campaign:
         return ahead
 
     def ahead(self) -> list[Ahead]:
-        """What an earlier night had ready, oldest first."""
-        found = []
-        pending = self.pending()
-        for path in sorted((self.folder / "ahead").glob("*.json")):
-            try:
-                ahead = _AHEAD.validate_json(path.read_bytes())
-            except (OSError, ValidationError):
-                continue
-            # Killed between the two writes of taking it: it is the next to be run already.
-            if pending is None or pending.proposal.title != ahead.proposal.title:
-                found.append(ahead)
-        return found
+        """What is ready, oldest first."""
+        return read_ahead(self.folder, self.ledger.records)
 
     def drop_ahead(self, files: Sequence[str]) -> None:
         """Forget proposals whose turn has come."""

@@ -12,7 +12,7 @@ import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from lab.agents import Proposal
+from lab.agents import Proposal, transcripts_of
 from lab.ledger import BASELINE, CANDIDATE, CONFIRM, Ledger, Record
 from lab.lineage import gains_over_parent
 from lab.prompt import Brief, Past
@@ -47,6 +47,10 @@ def write_brief(
     best = ledger.best()
     paid = [(record.cost_usd, record.agent_tokens) for record in _paid_for(ledger.records)]
     paid += [(proposal.cost_usd, proposal.tokens) for proposal in waiting]
+    # A number is never given twice: a record may pay for several conversations, so counting records would. One that
+    # was killed stands nowhere yet, gets its number again, and finds in its transcript what it has cost already.
+    facts = [each.facts for each in ledger.records] + [each.facts for each in waiting]
+    talks = {number for each in facts for number in transcripts_of(each)}
     over_parent = gains_over_parent(ledger.records)
     return Brief(
         number=len(ledger.records) + 1,
@@ -71,7 +75,7 @@ def write_brief(
         prepare_py=prepare_py,
         notebook=_read_end(notebook, MAX_NOTEBOOK_BYTES) if notebook else "",
         pinned=tuple(pinned),
-        proposal=len(paid) + 1,
+        proposal=max(talks, default=0) + 1,
         spent_usd=sum(usd or 0.0 for usd, _ in paid),
         spent_tokens=sum(tokens or 0 for _, tokens in paid),
         code_of=lambda number: _text_of(folder_of(number) / "train.py"),

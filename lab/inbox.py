@@ -23,7 +23,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,6 +44,16 @@ MOST_EDITS = 64
 
 LOCK_PATIENCE_S = 5.0
 _FILE = re.compile(r"(\d{6,})\.json")
+
+
+Repeats = Callable[
+    [str], str | None
+]  # why a train.py is not run, as it was tried; None when it is new
+
+
+def nothing_repeats(train_py: str) -> str | None:
+    """A Repeats for whom everything is new."""
+    return None
 
 
 class Refused(Exception):
@@ -71,6 +81,7 @@ class Submission:
     train_py: str  # the whole file, edits applied to the best of that time
     edits: tuple[Edit, ...] = ()  # applied again if another file is the best when its turn comes
     author: str  # "human", or "mcp" with the client's name
+    again: bool = False  # its author knows that it was tried
     ticket: int = 0  # given by `submit`
     submitted_at: str = ""  # UTC, ISO 8601; given by `submit`
 
@@ -120,15 +131,21 @@ class Inbox:
         self._folder = campaign_folder / FOLDER
         self._refused = self._folder / "refused"
 
-    def submit(self, submission: Submission, *, best: str | None = None) -> int:
+    def submit(
+        self,
+        submission: Submission,
+        *,
+        best: str | None = None,
+        repeats: Repeats = nothing_repeats,
+    ) -> int:
         """Put a Submission in line; its ticket. It is on the disk when this returns.
 
         `best` is the file that the next proposal starts from, where it is known.
 
         Raises:
-            Refused: it breaks the contract, changes nothing, waits already, or too many wait.
+            Refused: it breaks the contract, changes nothing, was tried, waits already, or too many wait.
         """
-        _check(submission, best)
+        _check(submission, best, repeats)
         self._refused.mkdir(parents=True, exist_ok=True)
         with self._locked():
             waiting = self._waiting()
@@ -145,10 +162,11 @@ class Inbox:
             _write(self._path(ticket), asdict(whole))
         return ticket
 
-    def next(self, best: str) -> Submission | None:
+    def next(self, best: str, repeats: Repeats = nothing_repeats) -> Submission | None:
         """The oldest Submission that no experiment has, as a file to be run on top of `best`; None if none.
 
-        It stays in line until the night has written it down, so asking twice gives the same.
+        It stays in line until the night has written it down, so asking twice gives the same. What was tried by
+        somebody since it was handed in is refused, too.
         """
         waiting = self._waiting()
         taken = self._taken() if waiting else {}
@@ -157,7 +175,7 @@ class Inbox:
                 self._path(ticket).unlink(missing_ok=True)
                 continue
             try:
-                return self._ready(ticket, best)
+                return self._ready(ticket, best, repeats)
             except Refused as refused:
                 self._refuse(ticket, refused.reason)
         return None
@@ -188,7 +206,7 @@ class Inbox:
         taken = self._taken() if waiting else {}
         return [ticket for ticket in waiting if ticket not in taken]
 
-    def _ready(self, ticket: int, best: str) -> Submission:
+    def _ready(self, ticket: int, best: str, repeats: Repeats) -> Submission:
         submission = self._read(ticket)
         if submission is None:
             raise Refused("its file in the inbox cannot be read.")
@@ -197,7 +215,7 @@ class Inbox:
                 submission = replace(submission, train_py=apply_edits(best, submission.edits))
             except Refused as refused:
                 raise Refused(f"the best train.py has changed since: {refused.reason}") from None
-        _check(submission, best)
+        _check(submission, best, repeats)
         return submission
 
     def _waiting(self) -> list[int]:
@@ -264,7 +282,7 @@ class Inbox:
             yield
 
 
-def _check(submission: Submission, best: str | None) -> None:
+def _check(submission: Submission, best: str | None, repeats: Repeats) -> None:
     title = submission.title
     if not title.strip() or len(title) > MOST_TITLE or not title.isprintable():
         raise Refused(f"the title must be one line of 1 to {MOST_TITLE} printable characters.")
@@ -280,6 +298,8 @@ def _check(submission: Submission, best: str | None) -> None:
         raise Refused(broken.reason) from None
     if best is not None and submission.train_py == best:
         raise Refused("it is the best train.py without a change.")
+    if not submission.again and (tried := repeats(submission.train_py)):
+        raise Refused(tried)
 
 
 def _note(taken: dict[int, int], fields: dict[str, Any]) -> None:

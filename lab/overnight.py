@@ -89,7 +89,9 @@ def research(night: Night, agent: Agent, limits: Limits) -> None:
     night.bench.engine.reap(campaign=campaign.facts.tag)
     campaign.settle()
     first = len(campaign.ledger.records)
-    mind = Lookahead(agent, campaign, depth=night.settings.lookahead, check=night.interrupts.check)
+    mind = Lookahead(
+        agent, campaign, depth=night.settings.lookahead, check=lambda: _refuse_to_wait(night)
+    )
     try:
         while (why := _why_stop(night, limits, first)) is None:
             refuse_a_full_disk(night)
@@ -123,6 +125,18 @@ def _why_stop(night: Night, limits: Limits, first: int) -> str | None:
     if limits.candidates is not None and _tried(records[first:]) >= limits.candidates:
         return f"{limits.candidates} experiments are done" if baseline_known else None
     return None
+
+
+def _refuse_to_wait(night: Night) -> None:
+    """End the waiting for an agent, which may take longer than the night lasts.
+
+    Raises:
+        NightEnds: the time is up.
+        StopNow: a person does not want to wait.
+    """
+    night.interrupts.check()
+    if night.seconds_left() == 0.0:
+        raise NightEnds("the time is up")
 
 
 def _tried(records: Sequence[Record]) -> int:

@@ -42,6 +42,16 @@ class Past:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UnderWay:
+    """An idea that runs now or waits to be run: nothing has come of it yet."""
+
+    number: int  # of its experiment; of one that waits, if nothing comes between
+    title: str
+    train_py: str
+    facts: dict[str, str]  # as in Past
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Brief:
     """Everything an agent may know when it proposes experiment `number`."""
 
@@ -55,7 +65,7 @@ class Brief:
     seconds_left: float | None  # None when the night has no time limit
     history: tuple[Past, ...]  # oldest first
     proposal: int = 1  # which proposal of the campaign this is; re-runs and baselines are none
-    ahead: tuple[str, ...] = ()  # titles of what runs now or waits to be run, not measured yet
+    ahead: tuple[UnderWay, ...] = ()  # in the order of their numbers
 
     # For agents that look further than the table of results; an agent that does not needs none of it.
     contract: str = ""  # workspace/README.md, verbatim

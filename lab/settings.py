@@ -49,7 +49,8 @@ class Settings(BaseModel):
     # An assistant's CLI in a jail: `claude`, `codex`, or any command of the image.
     command: str | None = None
     agent_image: str | None = None  # None builds the one of compose/agent/assistants
-    # With nothing handed in for so long, the offline agent proposes, and a silent assistant is started again.
+    # With nothing handed in, or a model's provider silent, for so long, the offline agent proposes; a silent assistant
+    # is started again.
     patience_s: Annotated[float, Field(gt=0)] = 600.0
     # A model that researches: which one, how it is reached, and what it may cost in a campaign.
     model: str | None = None  # None takes the provider's current default

@@ -11,10 +11,15 @@ An agent sees a Brief and gives a Proposal. It never runs anything and never see
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from lab.prompt import Brief
+
+# In Proposal.facts and Record.facts: the numbers of the conversations that its cost is for, in digits. Usually
+# one; more where earlier ones gave a proposal that came to nothing.
+TRANSCRIPT_FACT = "transcript"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +35,11 @@ class Proposal:
     )  # the agent's own notes, given back in Past.facts
     cost_usd: float | None = None  # None when it cost nothing that can be counted
     tokens: int | None = None  # of the model's, prompt and reply; None without a model
+
+
+def transcripts_of(facts: Mapping[str, str]) -> set[int]:
+    """The conversations that the cost of a proposal with these facts is for; empty where there was none."""
+    return {int(word) for word in facts.get(TRANSCRIPT_FACT, "").split() if word.isdecimal()}
 
 
 class NoMoreIdeas(Exception):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lab.agents import Agent, NightEnds, NoMoreIdeas, Proposal
 from lab.agents.asking import Surroundings
-from lab.agents.human import LOOK_EVERY_S, submitted
+from lab.agents.human import LOOK_EVERY_S, submitted_to
 from lab.inbox import Inbox
 from lab.prompt import Brief
 
@@ -41,7 +41,7 @@ class CommandAgent:
         """
         deadline = self._around.clock() + self._patience_s
         while (why := self._around.stop()) is None:
-            if proposal := submitted(self._inbox, brief.train_py):
+            if proposal := submitted_to(self._inbox, brief):
                 return proposal
             if self._stand_in is not None and self._around.clock() >= deadline:
                 try:

@@ -84,7 +84,7 @@ def write_brief(brief: Brief, fence: Fence, detail: Detail, *, budget: str = "")
     if notebook.strip():
         parts.append(_section("Your notebook", fence.around("notes", notebook)))
     if brief.ahead:
-        titles = "\n".join(one_line(title, 200) for title in brief.ahead)
+        titles = "\n".join(one_line(idea.title, 200) for idea in brief.ahead)
         parts.append(_section("Under way, not measured yet", fence.around("titles", titles)))
     parts.append(_section(f"Experiment {brief.number}", _standing(brief, budget)))
     return "\n\n".join(parts)

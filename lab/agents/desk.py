@@ -41,14 +41,15 @@ from lab.agents.shelf import (
 from lab.agents.similar import Match, code_digest, find_earlier
 from lab.agents.table import outcome_of, row
 from lab.contract import ContractBroken, check
-from lab.prompt import Brief
+from lab.prompt import Brief, UnderWay
 
 MAX_NOTE_CHARS = 1_000
 MAX_NOTES = 8  # of one proposal
 
 # A file that breaks the contract comes back this often, with the reason; then the lab writes it down as rejected.
 CONTRACT_REFUSALS = 2
-# What was tried comes back this often; who asks once more has a reason that a digest cannot see.
+# The same edit of another file comes back this often; who asks once more has a reason that a digest cannot see.
+# The same file always comes back.
 REPEAT_REFUSALS = 2
 # The same question about the same draft is answered this often.
 SAME_ANSWERS = 2
@@ -188,9 +189,16 @@ class Desk:
             self._contract_refusals += 1
             raise Wrong(f"not accepted, the file breaks the contract: {broken} Correct it.")
         earlier = self._earlier()
+        if earlier is not None and earlier.whole_file:
+            raise Wrong(f"{self._repeats(earlier)}Change something else.")
         if earlier is not None and self._repeat_refusals < REPEAT_REFUSALS:
             self._repeat_refusals += 1
-            raise Wrong(self._repeats(earlier))
+            left = REPEAT_REFUSALS - self._repeat_refusals
+            again = "submit it again" if left == 0 else f"submit it {left + 1} more times"
+            raise Wrong(
+                f"{self._repeats(earlier)}Change something else, or, if you know why it would come out "
+                f"otherwise now, {again}."
+            )
         self.submission = Submission(
             title=one_line(asked.title, 200),
             hypothesis=visible(asked.hypothesis)[:4_000],
@@ -218,22 +226,22 @@ class Desk:
             self.draft,
             base=self._brief.train_py,
             history=self._brief.history,
+            ahead=self._brief.ahead,
             code_of=self._brief.code_of,
             digests=self._digests,
         )
 
     def _repeats(self, match: Match) -> str:
-        past = match.past
-        what = "this file" if match.whole_file else "this edit"
-        kept = [p.number for p in self._brief.history if p.kept and p.number > past.number]
+        """That it was tried, where, and what came of it."""
+        earlier = match.earlier
+        if isinstance(earlier, UnderWay):
+            title = self._fence.around("that experiment", one_line(earlier.title, 200))
+            return f"not accepted: {match}.\n{title}\n"
+        kept = [p.number for p in self._brief.history if p.kept and p.number > earlier.number]
         moved = f" Since then {_numbers(kept)} became part of the best file." if kept else ""
-        left = REPEAT_REFUSALS - self._repeat_refusals
-        again = "submit it again" if left == 0 else f"submit it {left + 1} more times"
         return (
-            f"not accepted: experiment {past.number} tried {what} already.{moved}\n"
-            f"{self._fence.around('that experiment', row(past))}\n"
-            f"({outcome_of(past)}.) Change something else, or, if you know why it would come out otherwise "
-            f"now, {again}."
+            f"not accepted: {match}.{moved}\n"
+            f"{self._fence.around('that experiment', row(earlier))}\n({outcome_of(earlier)}.) "
         )
 
 

@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable
 
 from lab.agents import NightEnds, Proposal
-from lab.inbox import TICKET_FACT, Inbox
+from lab.agents.similar import why_repeated
+from lab.inbox import TICKET_FACT, Inbox, Repeats, nothing_repeats
 from lab.prompt import Brief
 
 LOOK_EVERY_S = 0.5  # a Ctrl-C is answered within this
@@ -33,15 +34,20 @@ class HumanAgent:
             NightEnds: it should end, and nothing was submitted.
         """
         while (why := self._stop()) is None:
-            if proposal := submitted(self._inbox, brief.train_py):
+            if proposal := submitted_to(self._inbox, brief):
                 return proposal
             time.sleep(LOOK_EVERY_S)
         raise NightEnds(why)
 
 
-def submitted(inbox: Inbox, best: str) -> Proposal | None:
+def submitted_to(inbox: Inbox, brief: Brief) -> Proposal | None:
+    """The oldest submission that is new, as a Proposal for this Brief; None when nothing waits."""
+    return submitted(inbox, brief.train_py, lambda train_py: why_repeated(brief, train_py))
+
+
+def submitted(inbox: Inbox, best: str, repeats: Repeats = nothing_repeats) -> Proposal | None:
     """The oldest submission as a Proposal on top of the file `best`; None when nothing waits."""
-    submission = inbox.next(best)
+    submission = inbox.next(best, repeats)
     if submission is None:
         return None
     return Proposal(

@@ -128,6 +128,7 @@ def _choose_model(settings: Settings, name: str) -> Chosen:
             caps=caps,
             around=work.around,
             stand_in=OfflineAgent(seed=settings.seed),
+            patience_s=settings.patience_s,
             transcript_of=lambda number: work.transcripts / f"{number:04d}.jsonl.gz",
             secrets=secrets,
         )

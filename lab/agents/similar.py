@@ -1,12 +1,12 @@
 """Has this been tried? By what a file means to Python, not by how it is laid out.
 
 Owns    when two files, or two edits, are the same
-Takes   a proposed file, the file it starts from, and the earlier experiments
+Takes   a proposed file, the file it starts from, and what was run, runs or waits to be run
 Gives   the number of the earlier one, or None
-Never   forbids anything: the desk says who asked before, and a model may insist
+Never   forbids anything: who asks decides what follows
 
-Digests travel in the facts of a proposal and come back with the history, so a thousand experiments are
-compared without reading one file. For those of another agent the file itself is read, once.
+Every candidate's facts hold its digests and come back with the history, so a thousand experiments are
+compared without reading one file. Of what has none (a baseline, a file run by hand) the file itself is read.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from lab.prompt import Past, TextOf
+from lab.prompt import Brief, Past, TextOf, UnderWay
 
 CODE_FACT = "code_sha256"
 EDIT_FACT = "edit_sha256"
@@ -28,10 +28,16 @@ EDIT_FACT = "edit_sha256"
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """An earlier experiment that a proposal repeats."""
+    """An earlier idea that a proposal repeats."""
 
-    past: Past
+    earlier: Past | UnderWay
     whole_file: bool  # False: the same edit, of another file
+
+    def __str__(self) -> str:
+        what = "this file" if self.whole_file else "this edit"
+        if isinstance(self.earlier, UnderWay):
+            return f"experiment {self.earlier.number}, which is under way, tries {what}"
+        return f"experiment {self.earlier.number} tried {what} already"
 
 
 @functools.lru_cache(maxsize=16)  # a file of 30 KB takes 20 ms, and a draft is asked about often
@@ -53,7 +59,7 @@ def edit_digest(before: str, after: str) -> str | None:
 
 
 def facts_of(before: str, after: str) -> dict[str, str]:
-    """What a proposal carries, so that it is found again."""
+    """What a candidate carries, so that it is found again."""
     digests = {CODE_FACT: code_digest(after), EDIT_FACT: edit_digest(before, after)}
     return {name: digest for name, digest in digests.items() if digest is not None}
 
@@ -63,24 +69,41 @@ def find_earlier(
     *,
     base: str,
     history: Sequence[Past],
+    ahead: Sequence[UnderWay] = (),
     code_of: TextOf,
     digests: dict[int, str | None],
 ) -> Match | None:
     """The last experiment with the same file, else the last with the same edit; None when it is new.
 
-    `digests` keeps what was read of other agents' files, from one call to the next.
+    `digests` keeps what was read of files, from one call to the next.
     """
     code, edit = code_digest(train_py), edit_digest(base, train_py)
-    for past in reversed(history):
-        if code is not None and code == _code_of(past, code_of, digests):
-            return Match(past, whole_file=True)
-    for past in reversed(history):
-        if edit is not None and edit == past.facts.get(EDIT_FACT):
-            return Match(past, whole_file=False)
+    ideas: list[Past | UnderWay] = [*reversed(history), *ahead]
+    for idea in ideas:
+        if code is not None and code == _code_of(idea, code_of, digests):
+            return Match(idea, whole_file=True)
+    for idea in ideas:
+        if edit is not None and edit == idea.facts.get(EDIT_FACT):
+            return Match(idea, whole_file=False)
     return None
 
 
-def _code_of(past: Past, code_of: TextOf, digests: dict[int, str | None]) -> str | None:
+def why_repeated(brief: Brief, train_py: str) -> str | None:
+    """Why a file that was handed in is not run, as a sentence; None when it is new."""
+    match = find_earlier(
+        train_py,
+        base=brief.train_py,
+        history=brief.history,
+        ahead=brief.ahead,
+        code_of=brief.code_of,
+        digests={},
+    )
+    return f"{match}." if match else None
+
+
+def _code_of(past: Past | UnderWay, code_of: TextOf, digests: dict[int, str | None]) -> str | None:
+    if isinstance(past, UnderWay):  # its facts may be of the file before a merge
+        return code_digest(past.train_py)
     if CODE_FACT in past.facts:
         return past.facts[CODE_FACT]
     if past.number not in digests:

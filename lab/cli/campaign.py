@@ -86,13 +86,20 @@ def submit(
     title: Annotated[str, typer.Option(help="One line: what was changed.")],
     hypothesis: Annotated[str, typer.Option(help="Why it should lower val_bpb.")] = "",
     tag: Tag = None,
+    again: Annotated[bool, typer.Option("--again", help="Run it though it was tried.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the result.")] = False,
 ) -> None:
     """Hand in a train.py to a campaign: it is run before the agent's next idea."""
     from lab.mcp import submit_by_hand
 
     submit_by_hand(
-        settings_of(tag=tag), file, title=title, hypothesis=hypothesis, wait=wait, say=say
+        settings_of(tag=tag),
+        file,
+        title=title,
+        hypothesis=hypothesis,
+        again=again,
+        wait=wait,
+        say=say,
     )
 
 

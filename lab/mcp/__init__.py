@@ -64,9 +64,16 @@ def open_desk(settings: Settings) -> Desk:
 
 
 def submit_by_hand(
-    settings: Settings, file: Path, *, title: str, hypothesis: str, wait: bool, say: Say
+    settings: Settings,
+    file: Path,
+    *,
+    title: str,
+    hypothesis: str,
+    again: bool,
+    wait: bool,
+    say: Say,
 ) -> None:
-    """Put a file in line, and with `wait` stay until its result is there.
+    """Put a file in line, with `again` though it was tried, and with `wait` stay until its result is there.
 
     Raises:
         BadInput: it cannot be read or run; the reason says what to change.
@@ -78,11 +85,14 @@ def submit_by_hand(
             hypothesis=hypothesis,
             train_py=file.read_text(encoding="utf-8"),
             author="human",
+            again=again,
         )
         ticket = desk.put(submission)
     except (OSError, UnicodeDecodeError, Refused) as error:
         raise BadInput(
-            f"{file} was not submitted.", why=str(error), do="change it and submit again."
+            f"{file} was not submitted.",
+            why=str(error),
+            do="change it and submit again; what was tried runs once more with --again.",
         ) from error
     say(f"ticket {ticket.ticket} of {desk.folder.name}: {ticket.words}")
     while wait and not ticket.final:

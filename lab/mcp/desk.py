@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import math
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from lab.agents.similar import why_repeated
+from lab.campaign import under_way
 from lab.errors import CampaignError, LabError
 from lab.history import read_log_tail, write_brief
 from lab.inbox import Edit, Inbox, Refused, Submission, apply_edits
@@ -130,7 +132,14 @@ class Desk:
         Raises:
             Refused: it cannot be run; the reason says what to change.
         """
-        return self.ticket(Inbox(self.folder).submit(submission, best=self._best()))
+        best = self._best()
+        return self.ticket(
+            Inbox(self.folder).submit(
+                submission,
+                best=best,
+                repeats=lambda train_py: why_repeated(self._so_far(best), train_py),
+            )
+        )
 
     def ticket(self, ticket: int) -> shapes.Ticket:
         """Where a ticket is.
@@ -234,6 +243,16 @@ class Desk:
             ),  # of a thousand, only one is ever asked for
         )
 
+    def _so_far(self, best: str) -> Brief:
+        """All that a file may repeat: what was run, what runs, and what waits for its turn."""
+        records = self._records()
+        return replace(
+            self._brief(records),
+            train_py=best,
+            ahead=under_way(self.folder, records),
+            code_of=self._read_code,
+        )
+
     def _best(self) -> str:
         """The train.py that the next proposal starts from; the seed until there is a baseline."""
         best = best_of(self._records())
@@ -241,6 +260,12 @@ class Desk:
 
     def _train_py(self, number: int) -> str:
         return _text(self._folder_of(number) / "train.py", f"the train.py of experiment {number}")
+
+    def _read_code(self, number: int) -> str | None:
+        try:
+            return self._train_py(number)
+        except Refused:
+            return None
 
     def _read_diff(self, number: int) -> str:
         try:

@@ -17,7 +17,7 @@ from lab.agents.providers import (
     ToolCall,
     Usage,
 )
-from lab.prompt import Brief, Past
+from lab.prompt import Brief, Past, UnderWay
 
 # Keeps the contract, and is small enough to read in a failed assertion.
 BEST = '''\
@@ -141,6 +141,14 @@ def past_of(number: int, **more: Any) -> Past:
         "log_tail": "",
     }
     return Past(number=number, **(fields | more))
+
+
+def ideas_ahead(*titles: str) -> tuple[UnderWay, ...]:
+    """Ideas that run or wait, each another file."""
+    return tuple(
+        UnderWay(number=number, title=title, train_py=f"{BEST}TITLE = {title!r}\n", facts={})
+        for number, title in enumerate(titles, start=8)
+    )
 
 
 def brief_of(history: Iterable[Past] = (), **more: Any) -> Brief:

@@ -15,6 +15,7 @@ import pytest
 from lab.agenda import _errand, next_proposal
 from lab.agents import NoMoreIdeas, Proposal
 from lab.agents.offline.memory import Memory, Outcome, facts_of
+from lab.agents.similar import facts_of as digests_of
 from lab.campaign import Campaign, Pending, open_campaign
 from lab.experiment import _commit, _decide
 from lab.history import write_brief
@@ -224,3 +225,7 @@ def test_the_lab_takes_its_turn_when_that_is_due_and_the_agent_all_others(tmp_pa
         assert pending.proposal.train_py == "".join(lines).replace("x1 = 1", "x1 = 0")
         assert agent.asked == asked
         assert campaign.pending() == pending
+        found = pending.proposal.facts
+        assert found.items() >= digests_of("".join(lines), pending.proposal.train_py).items(), (
+            "whoever proposed it, it is found again"
+        )

@@ -107,6 +107,34 @@ def test_a_refusal_is_told(desk: Desk) -> None:
     assert "has changed" in told.words
 
 
+def idea(train_py: str) -> Submission:
+    return Submission(title="W", hypothesis="", train_py=train_py, author="mcp")
+
+
+def test_what_runs_is_not_handed_in_once_more(desk: Desk) -> None:
+    """An assistant that lost its ticket asks for the same file, and would get it twice."""
+    start(desk.folder, put(desk))
+    with pytest.raises(Refused, match=f"experiment {NUMBER}, which is under way, tries this file"):
+        desk.put(idea(WIDER + "# once more\n"))
+
+
+@pytest.mark.parametrize(("train_py", "number"), [(HONEST, 2), (BEST, 3)])
+def test_what_was_run_is_not_handed_in_once_more(desk: Desk, train_py: str, number: int) -> None:
+    """Long ago, or as a baseline: the ledger knows what it scored."""
+    with pytest.raises(Refused, match=f"experiment {number} tried this file already"):
+        desk.put(idea(train_py + "# once more\n"))
+    assert Inbox(desk.folder).waiting() == []
+
+
+def test_what_the_lab_lost_may_be_handed_in_again(desk: Desk) -> None:
+    """It was never judged."""
+    proposal = put(desk)
+    write_record(desk.folder, ran(NUMBER, status=Status.LOST))
+    (desk.folder / "experiments" / f"{NUMBER:04d}" / "train.py").write_text(proposal.train_py)
+    write_record(desk.folder, make_record(NUMBER + 1))
+    assert desk.put(idea(WIDER + "# once more\n")).state == "waiting"
+
+
 def test_only_given_tickets_are_known(desk: Desk) -> None:
     """A number from another campaign must not pass for a ticket that waits."""
     with pytest.raises(Refused, match="no ticket 7"):

@@ -131,6 +131,15 @@ def test_only_the_end_of_the_training_log_is_shown(tmp_path: Path) -> None:
         assert secret not in repr(brief)
 
 
+def test_a_conversation_gets_a_number_that_no_other_has(tmp_path: Path) -> None:
+    """Two in one transcript would each be paid for twice. Not counted: a record may pay for several, or none."""
+    several = replace(make_record(3, val_bpb=1.99), facts={"transcript": "1 2 3"})
+    by_hand = make_record(4, val_bpb=1.99)
+    for folder, records, number in (("a", START, 1), ("b", [*START, several, by_hand], 4)):
+        (tmp_path / folder).mkdir()
+        assert brief_of(tmp_path / folder, records).proposal == number
+
+
 def test_the_agents_own_notes_come_back(tmp_path: Path) -> None:
     """They are the only memory that an agent has across nights."""
     noted = replace(make_record(3, val_bpb=1.99), facts={"tried": "depth 3"})

@@ -8,19 +8,22 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from lab import inbox as inbox_module
 from lab.agents import NightEnds
-from lab.agents.human import HumanAgent, submitted
+from lab.agents.human import HumanAgent, submitted, submitted_to
+from lab.agents.similar import facts_of
 from lab.inbox import MOST_WAITING, Edit, Inbox, Refused, Submission, apply_edits
 from lab.outcome import Status
 from lab.prompt import Brief
 from tests.faults.files import HONEST
 from tests.unit.handed_in import BEST, SO_FAR, finish, make_campaign, start, write_record
 from tests.unit.nights import make_record
+from tests.unit.recorded_model import past_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -184,6 +187,17 @@ def test_the_same_file_does_not_wait_twice(folder: Path) -> None:
     ticket = Inbox(folder).submit(idea())
     with pytest.raises(Refused, match=f"ticket {ticket}"):
         Inbox(folder).submit(idea())
+
+
+def test_what_was_tried_while_it_waited_is_refused_when_its_turn_comes(folder: Path) -> None:
+    """Two who hand in one idea, or a model that had it first: the second learns who was."""
+    inbox = Inbox(folder)
+    first, second = inbox.submit(idea(64)), inbox.submit(idea(80))
+    tried = replace(brief(), history=(past_of(9, facts=facts_of(BEST, idea(64).train_py)),))
+    proposal = submitted_to(inbox, tried)
+    assert proposal is not None
+    assert proposal.facts["ticket"] == str(second)
+    assert inbox.place(first).reason == "experiment 9 tried this file already."
 
 
 def test_edits_are_made_on_the_best_of_their_turn(folder: Path) -> None:

@@ -13,14 +13,25 @@ from lab.agents.conversation import CARRY_ON, Limits
 from lab.agents.model import (
     ASK_EVERY,
     FRUITLESS_IN_A_ROW,
+    LEFT_ALONE,
     STAND_IN_FACT,
     ModelAgent,
 )
-from lab.agents.providers import Reply, Request, Stop, ToolCall, TooLong, TryAgain, Usage
+from lab.agents.providers import (
+    Reply,
+    Request,
+    Stop,
+    ToolCall,
+    TooLong,
+    TryAgain,
+    Usage,
+    Wait,
+)
+from lab.agents.similar import facts_of
 from lab.agents.spending import Caps
 from lab.agents.transcript import read_transcript
 from lab.errors import AgentError, BadInput
-from lab.prompt import Brief
+from lab.prompt import Brief, Past, UnderWay
 from tests.unit.recorded_model import (
     BEST,
     FakeTime,
@@ -220,17 +231,43 @@ def test_a_contract_that_is_mended_is_accepted() -> None:
     assert "{'a': 1}" in agent.propose(brief_of()).train_py
 
 
-def test_what_was_tried_comes_back_with_its_number_and_the_third_time_goes_through() -> None:
-    """A digest knows nothing of reasons: who insists may have one."""
-    first, _ = agent_of(*widen())
-    tried = first.propose(brief_of())
+def test_the_same_file_is_never_run_again_however_often_it_is_submitted() -> None:
+    """Its score is known; whoever wants another seed has the lab's own re-runs."""
+    tried = agent_of(*widen())[0].propose(brief_of())
     earlier = past_of(7, title="width 96", facts=tried.facts, reason="worse by 0.0213")
-    agent, provider = agent_of(widen()[0], *[says(submit()) for _ in range(3)])
-    assert agent.propose(brief_of([earlier])).train_py == tried.train_py
+    agent, provider = agent_of(widen()[0], says(submit()), forever=True)
+    proposal = agent.propose(brief_of([earlier]))
+    assert (proposal.agent, proposal.title) == ("plain", "deeper")
     told = [request.exchanges[-1].results[0] for request in provider.requests[2:]]
-    assert [result.is_error for result in told] == [True, True]
+    assert len(told) > 3
+    assert all(result.is_error for result in told)
     assert all("experiment 7 tried this file already" in result.content for result in told)
     assert all("worse" in result.content for result in told)
+    assert not any("more times" in result.content for result in told)
+
+
+def test_the_same_edit_of_another_file_comes_back_twice_and_the_third_time_goes_through() -> None:
+    """A digest knows nothing of reasons: on a best that has moved on, who insists may have one."""
+    before = BEST.replace("DEPTH = 2", "DEPTH = 1")
+    tried = facts_of(before, before.replace("WIDTH = 64", "WIDTH = 96"))
+    earlier = past_of(7, title="width 96", facts=tried)
+    agent, provider = agent_of(widen()[0], *[says(submit()) for _ in range(3)])
+    assert "WIDTH = 96" in agent.propose(brief_of([earlier])).train_py
+    told = [request.exchanges[-1].results[0] for request in provider.requests[2:]]
+    assert [result.is_error for result in told] == [True, True]
+    assert all("experiment 7 tried this edit already" in result.content for result in told)
+
+
+def test_what_runs_or_waits_is_not_proposed_once_more() -> None:
+    """It has no result yet, and would have two."""
+    idea = UnderWay(
+        number=8, title="wide", train_py=BEST.replace("WIDTH = 64", "WIDTH = 96  # wide"), facts={}
+    )
+    agent, provider = agent_of(*widen(), says(edit("WIDTH = 96", "WIDTH = 80")), says(submit()))
+    assert "WIDTH = 80" in agent.propose(brief_of(ahead=(idea,))).train_py
+    (told,) = provider.requests[2].exchanges[-1].results
+    assert told.is_error
+    assert "experiment 8, which is under way, tries this file" in told.content
 
 
 def test_a_draft_that_was_never_submitted_is_run() -> None:
@@ -265,6 +302,66 @@ def test_a_model_that_is_back_is_asked_every_time() -> None:
     after = past_of(9, facts=dict.fromkeys(proposal.facts, "x"))
     agent.propose(brief_of([*silent, after]))
     assert not provider.steps
+
+
+def test_a_provider_that_is_down_all_night_does_not_leave_the_device_idle() -> None:
+    """Eight hours of refused connections: the stand-in proposes, and now and then the model is asked."""
+    time = FakeTime()
+    agent, provider = agent_of(
+        TryAgain("refused"), forever=True, around=time.around(), patience_s=600.0
+    )
+    history: list[Past] = []
+    while time.now < 8 * 3600:
+        proposal = agent.propose(brief_of(history))
+        assert STAND_IN_FACT in proposal.facts
+        history.append(past_of(len(history) + 1, facts=proposal.facts))
+        time.now += 300  # the experiment
+    assert "did not answer for 600 s" in history[0].facts[STAND_IN_FACT]
+    assert len(history) * 300 > 0.75 * time.now, "the device was mostly at work"
+    provider.steps[:] = widen()
+    provider.forever = False
+    while STAND_IN_FACT in (proposal := agent.propose(brief_of(history))).facts:
+        history.append(past_of(len(history) + 1, facts=proposal.facts))
+    assert proposal.title == "width 96", "once the line is up again the model is found again"
+
+
+def test_a_provider_that_asks_to_be_left_alone_is_asked_when_it_said_and_not_before() -> None:
+    """Half an hour is six experiments of the stand-in; then no rest is due, it was no bad conversation."""
+    time = FakeTime()
+    agent, provider = agent_of(
+        Wait("quota", after_s=1800.0), *widen(), around=time.around(), patience_s=600.0
+    )
+    history: list[Past] = []
+    for _ in range(6):
+        proposal = agent.propose(brief_of(history))
+        history.append(past_of(len(history) + 1, facts=proposal.facts))
+        time.now += 300
+    why = [past.facts[STAND_IN_FACT] for past in history]
+    assert why == ["it asks to be left alone for 1800 s", *[LEFT_ALONE] * 5]
+    assert len(provider.requests) == 1
+    assert agent.propose(brief_of(history)).title == "width 96"
+
+
+def test_where_the_stand_in_has_no_idea_either_a_silent_provider_is_waited_for() -> None:
+    """Then the device has nothing to do anyway, and the night must not end for it."""
+    time = FakeTime()
+    agent, _ = agent_of(
+        *[TryAgain("refused")] * 30,
+        Wait("quota", after_s=1800.0),
+        *widen(),
+        around=time.around(),
+        stand_in=StandIn(ideas=0),
+        patience_s=600.0,
+    )
+    assert agent.propose(brief_of()).title == "width 96"
+    assert time.now > 3600
+
+
+def test_a_draft_is_run_when_the_provider_falls_silent() -> None:
+    """It was paid for; the stand-in can wait."""
+    agent, _ = agent_of(widen()[0], *[TryAgain("refused")] * 30, patience_s=600.0)
+    proposal = agent.propose(brief_of())
+    assert proposal.train_py == BEST.replace("WIDTH = 64", "WIDTH = 96")
 
 
 @pytest.mark.parametrize("stand_in", [None, StandIn(ideas=0)])

@@ -1,4 +1,4 @@
-"""Waiting for a provider: as long as the night lasts, and never a second longer than somebody wants."""
+"""Waiting for a provider: as long as its patience or the night lasts, and never longer than somebody wants."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import pytest
 from lab.agents import NightEnds
 from lab.agents.asking import (
     FIRST_WAIT_S,
+    LONGEST_ASKED_S,
     LONGEST_WAIT_S,
     QUICK_PAUSES_S,
+    NoAnswer,
     Patience,
 )
 from lab.agents.providers import ProviderError, Stop, TooLong, TryAgain, Usage, Wait
@@ -30,8 +32,13 @@ def fails(*errors: ProviderError) -> Callable[[], str]:
     return question
 
 
-def ask(time: FakeTime, *errors: ProviderError, seconds_left: float | None = None) -> str:
-    patience = Patience(time.around(), seconds_left=seconds_left)
+def ask(
+    time: FakeTime,
+    *errors: ProviderError,
+    seconds_left: float | None = None,
+    patience_s: float | None = None,
+) -> str:
+    patience = Patience(time.around(), seconds_left=seconds_left, patience_s=patience_s)
     return patience.ask(fails(*errors), on_failure=lambda usage: None)
 
 
@@ -42,12 +49,57 @@ def test_a_hiccup_costs_seconds() -> None:
     assert time.now == sum(QUICK_PAUSES_S)
 
 
-def test_a_line_that_stays_down_is_tried_ever_more_rarely_all_night() -> None:
+def test_a_line_that_stays_down_is_tried_ever_more_rarely_where_nobody_stands_in() -> None:
     """A router that restarts at 3 a.m. must not end a night; nor be asked a thousand times."""
     time = FakeTime()
     assert ask(time, *[TryAgain("unreachable")] * 60) == "answer"
     waits = len(QUICK_PAUSES_S)
     assert 3600 < time.now < (60 - waits) * LONGEST_WAIT_S + 60
+
+
+@pytest.mark.parametrize("error", [TryAgain("refused"), Wait("overloaded", after_s=None)])
+def test_patience_has_an_end_where_somebody_else_could_propose(error: ProviderError) -> None:
+    """Ten minutes of nothing are two experiments; eight hours of it were a night."""
+    time = FakeTime()
+    with pytest.raises(NoAnswer, match="did not answer for 600 s") as caught:
+        ask(time, *[error] * 60, patience_s=600.0)
+    assert time.now == pytest.approx(600.0)
+    assert caught.value.ask_again_s is None
+
+
+def test_all_questions_of_a_proposal_share_its_patience() -> None:
+    """A provider that answers every tenth minute would hold a conversation of 24 turns up for hours."""
+    time = FakeTime()
+    patience = Patience(time.around(), seconds_left=None, patience_s=600.0)
+    assert patience.ask(fails(Wait("busy", after_s=400.0)), on_failure=lambda usage: None)
+    with pytest.raises(NoAnswer):
+        patience.ask(fails(*[Wait("busy", after_s=150.0)] * 2), on_failure=lambda usage: None)
+    assert time.now == pytest.approx(550.0)
+
+
+def test_a_line_that_hangs_until_it_breaks_uses_up_the_patience() -> None:
+    """Nobody slept, and the device waited all the same."""
+    time = FakeTime()
+
+    def hangs() -> str:
+        time.now += 250.0
+        raise TryAgain("timed out")
+
+    patience = Patience(time.around(), seconds_left=None, patience_s=600.0)
+    with pytest.raises(NoAnswer):
+        patience.ask(hangs, on_failure=lambda usage: None)
+    assert 600 <= time.now < 900
+
+
+def test_a_server_that_asks_for_more_than_the_patience_is_left_alone_at_once() -> None:
+    """Sleeping through the patience first would help nobody, and asking sooner makes it longer."""
+    time = FakeTime()
+    with pytest.raises(NoAnswer, match="left alone for 1800 s") as caught:
+        ask(time, Wait("quota", after_s=1800.0), patience_s=600.0)
+    assert (time.now, caught.value.ask_again_s) == (0.0, 1800.0)
+    with pytest.raises(NoAnswer) as caught:
+        ask(time, Wait("nonsense", after_s=1e9), patience_s=600.0)
+    assert caught.value.ask_again_s == LONGEST_ASKED_S
 
 
 def test_what_a_server_asks_for_is_waited() -> None:

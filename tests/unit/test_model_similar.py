@@ -56,10 +56,10 @@ def test_the_same_file_is_found_before_the_same_edit() -> None:
         WIDER, base=BEST, history=[same_file, same_edit], code_of=no_text, digests={}
     )
     assert found is not None
-    assert (found.past.number, found.whole_file) == (3, True)
+    assert (found.earlier.number, found.whole_file) == (3, True)
     found = find_earlier(WIDER, base=BEST, history=[same_edit], code_of=no_text, digests={})
     assert found is not None
-    assert (found.past.number, found.whole_file) == (5, False)
+    assert (found.earlier.number, found.whole_file) == (5, False)
 
 
 def test_what_another_agent_tried_is_read_once() -> None:
@@ -74,7 +74,7 @@ def test_what_another_agent_tried_is_read_once() -> None:
     for _ in range(2):
         found = find_earlier(WIDER, base=BEST, history=history, code_of=code_of, digests=digests)
         assert found is not None
-        assert found.past.number == 2
+        assert found.earlier.number == 2
     assert sorted(read) == sorted(set(read))
 
 

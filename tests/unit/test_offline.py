@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from lab.agents.offline.dials import DIALS
 from lab.agents.offline.ideas import Dial, Switch
 from lab.contract import check
 from lab.errors import AgentError
-from lab.prompt import Brief, Past
+from lab.prompt import Brief, Past, UnderWay
 
 SEED_FILE = (Path(__file__).parents[2] / "workspace" / "train.py").read_text()
 NOISE_BPB = 0.004
@@ -179,6 +180,14 @@ def test_the_same_brief_and_seed_give_the_same_proposal() -> None:
     outcomes = [(random.Random(n).gauss(-0.003, 0.01), "measured") for n in range(12)]
     assert night(outcomes) == night(outcomes)
     assert [p.title for p in night(outcomes, seed=2)] != [p.title for p in night(outcomes, seed=1)]
+
+
+def test_what_is_under_way_is_not_proposed_once_more() -> None:
+    """As a stand-in it is asked while an experiment runs that may be its own."""
+    first = OfflineAgent(seed=1).propose(brief_of())
+    running = UnderWay(number=3, title=first.title, train_py=first.train_py, facts=first.facts)
+    again = OfflineAgent(seed=1).propose(replace(brief_of(), ahead=(running,)))
+    assert again.train_py != first.train_py
 
 
 def test_on_a_cpu_and_on_a_gpu_other_ideas_come_first() -> None:

@@ -20,12 +20,16 @@ from tests.unit.handed_in import BEST, SO_FAR, finish, make_campaign, start
 WIDER = BEST.replace('"width": 48', '"width": 64')
 
 
-def hand_in(runs: Path, text: str, *, title: str = "Wider", wait: bool = False) -> list[str]:
+def hand_in(
+    runs: Path, text: str, *, title: str = "Wider", again: bool = False, wait: bool = False
+) -> list[str]:
     """The lines that a person sees."""
     file, said = runs / "mine.py", []
     file.write_text(text)
     settings = Settings(runs=runs, tag="nov23")
-    submit_by_hand(settings, file, title=title, hypothesis="", wait=wait, say=said.append)
+    submit_by_hand(
+        settings, file, title=title, hypothesis="", again=again, wait=wait, say=said.append
+    )
     return said
 
 
@@ -75,6 +79,19 @@ def test_a_person_learns_at_once_what_is_wrong(
     with pytest.raises(BadInput, match=why):
         hand_in(tmp_path, text, title=title)
     assert Inbox(folder).waiting() == []
+
+
+def test_a_person_runs_what_was_tried_only_knowingly(tmp_path: Path) -> None:
+    """Another comment makes no other experiment; somebody may want to see it again all the same."""
+    folder = make_campaign(tmp_path)
+    again = BEST + "# once more\n"
+    with pytest.raises(BadInput, match="experiment 3 tried this file already") as caught:
+        hand_in(tmp_path, again)
+    assert "--again" in (caught.value.do or "")
+    hand_in(tmp_path, again, again=True)
+    proposal = submitted(Inbox(folder), BEST, lambda train_py: "it was tried")
+    assert proposal is not None
+    assert proposal.train_py == again
 
 
 def test_there_must_be_a_campaign(tmp_path: Path) -> None:
