@@ -72,6 +72,11 @@ def test_what_is_no_key_file_is_refused(tmp_path: Path) -> None:
         {"name": "openai", "effort": "extreme"},
         {"name": "openai", "base_url": "ftp://example.org"},
         {"name": "openai", "base_url": "https://user:word@example.org/v1"},
+        {"name": "openai", "base_url": "http://example.org:99999/v1"},
+        {"name": "openai", "base_url": "http://[::1/v1"},
+        {"name": "anthropic", "base_url": "http://example.org"},
+        {"name": "openai", "base_url": "http://192.168.1.7:8000/v1"},
+        {"name": "gemini", "base_url": "http://127.0.0.1.example.org/v1"},
         {"name": "compatible"},
         {"name": "compatible", "base_url": "http://127.0.0.1:1/v1"},
         {"name": "compatible", "model": "m"},
@@ -85,6 +90,21 @@ def test_what_cannot_work_is_said_before_the_night(arguments: dict[str, str]) ->
         open_provider(**arguments)  # type: ignore[arg-type]
     assert caught.value.do
     assert "two words" not in str(caught.value) and "tést" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["anthropic", "openai", "gemini"])
+@pytest.mark.parametrize(
+    "base_url", ["https://proxy.example.org/v1", "http://127.0.0.1:4000/v1", "http://[::1]:4000"]
+)
+def test_a_proxy_that_was_asked_for_gets_the_key(name: str, base_url: str) -> None:
+    """A gateway of one's own is why somebody names both; the way there has to be private."""
+    assert open_provider(name, keys=KEYS, base_url=base_url).name == name
+
+
+def test_a_server_of_ones_own_may_stand_in_the_next_room() -> None:
+    """Its key, where it has one, opens that server and nothing else."""
+    url = "http://192.168.1.7:8000/v1"
+    assert open_provider("compatible", keys=KEYS, model="m", base_url=url).name == "compatible"
 
 
 def test_a_local_server_needs_no_key() -> None:

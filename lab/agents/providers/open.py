@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from lab.agents.providers import Provider
+from lab.agents.providers.line import is_loopback
 from lab.errors import BadInput
 
 LARGEST_KEY_FILE = 4096  # bytes
@@ -120,9 +121,11 @@ def _open(
         return OpenAIProvider(model=model, key=key or "", base_url=base_url, effort=effort)
     from lab.agents.providers.compatible import CompatibleProvider
 
-    return CompatibleProvider(
+    provider = CompatibleProvider(
         model=model, key=key, base_url=base_url or "", effort=effort, tools=tools
     )
+    provider.name = name  # gemini speaks as the compatible ones do, and records say who it was
+    return provider
 
 
 def read_key_file(path: Path) -> str:
@@ -173,15 +176,28 @@ def _check(name: str, kind: Kind, base_url: str | None, effort: str | None) -> N
             f"{name} has no reasoning effort {effort!r}.",
             do=f"set EFFORT to one of {', '.join(kind.efforts)}, or leave it out.",
         )
-    if base_url is None:
-        if name == "compatible":
-            raise BadInput(
-                "a compatible server needs its address.",
-                do="set BASE_URL, such as http://127.0.0.1:11434/v1 for Ollama.",
-            )
-        return
-    parts = urlsplit(base_url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if base_url is not None:
+        check_address(base_url)
+        _check_is_private(name, base_url)
+    elif name == "compatible":
+        raise BadInput(
+            "a compatible server needs its address.",
+            do="set BASE_URL, such as http://127.0.0.1:11434/v1 for Ollama.",
+        )
+
+
+def check_address(base_url: str) -> None:
+    """Let an address pass that a server can have.
+
+    Raises:
+        BadInput: it is none, or holds a password.
+    """
+    try:
+        parts = urlsplit(base_url)
+        is_one = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number, half of an IPv6 address
+        is_one = False
+    if not is_one:
         raise BadInput(
             f"the address {base_url!r} is no web address.",
             do="set BASE_URL to something like http://127.0.0.1:8000/v1.",
@@ -192,3 +208,14 @@ def _check(name: str, kind: Kind, base_url: str | None, effort: str | None) -> N
             why="it is written into records.",
             do="put the key into KEY_FILE.",
         )
+
+
+def _check_is_private(name: str, base_url: str) -> None:
+    """A key of a provider opens an account: whoever sends it elsewhere, say by a proxy, does not send it in the clear."""
+    if name == "compatible" or urlsplit(base_url).scheme == "https" or is_loopback(base_url):
+        return
+    raise BadInput(
+        f"the key of {name} would go to {base_url} in the clear.",
+        why="on plain http everybody on the way can read it.",
+        do="set BASE_URL to an address with https or on this host, or AGENT=compatible for a server of your own.",
+    )
