@@ -18,6 +18,7 @@ from lab.lineage import gains_over_parent
 from lab.prompt import Brief, Past
 from lab.training import clean
 from lab.verdict import Noise
+from lab.vitals import vitals_of
 
 LOG_TAIL_BYTES = 4096
 MAX_LOG_BYTES = 2**20
@@ -128,6 +129,7 @@ def _past(record: Record, decided: Record, folder: Path, over_parent: float | No
         facts=record.facts,
         log_tail=read_log_tail(folder / "train.log"),
         over_parent_bpb=over_parent,
+        vitals=vitals_of(decided.trial),
     )
 
 

@@ -54,6 +54,7 @@ FLOW = [
     "lineage",
     "strategy",
     "preparation",
+    "vitals",
     "history",
     "facts",
     "claim",
