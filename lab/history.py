@@ -15,6 +15,7 @@ from pathlib import Path
 from lab.agents import Proposal
 from lab.ledger import BASELINE, CANDIDATE, CONFIRM, Ledger, Record
 from lab.lineage import gains_over_parent
+from lab.notebook import add_note
 from lab.prompt import Brief, Past
 from lab.training import clean
 from lab.verdict import Noise
@@ -99,8 +100,8 @@ def _remember(notebook: Path | None, note: str) -> None:
     """Add a line to the notebook; a full disk loses the note, not the night."""
     if notebook is None:
         return
-    with contextlib.suppress(OSError), notebook.open("a", encoding="utf-8") as file:
-        file.write(note + "\n")
+    with contextlib.suppress(OSError):
+        add_note(notebook, note)
 
 
 def _decided(record: Record, records: Sequence[Record]) -> Record:

@@ -27,6 +27,7 @@ FLOW = [
     "inbox",
     "agents",
     "notes",
+    "notebook",
     "lines",
     "gitpack",
     "workspace",
