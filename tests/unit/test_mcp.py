@@ -410,24 +410,33 @@ def test_notes_of_several_clients_and_of_the_model_are_all_kept(tmp_path: Path) 
     place = Place(runs=tmp_path, folder=make_campaign(tmp_path), transport="stdio")
     own = brief_of_model(place.folder)
 
+    notes = [f"{name} {n} " + "x" * 900 for name in ("one", "two") for n in range(MAX_NOTES)]
+
     async def write(name: str) -> None:
         async with place.client() as client:
-            for n in range(MAX_NOTES):
-                await text_of(client, "note", text=f"{name} {n} " + "x" * 900)
+            for note in (note for note in notes if note.startswith(name)):
+                await text_of(client, "note", text=note)
 
     async def all_at_once() -> None:
         with anyio.fail_after(PATIENCE_S):
             async with anyio.create_task_group() as group:
                 group.start_soon(write, "one")
                 group.start_soon(write, "two")
-                for n in range(100):
-                    await anyio.to_thread.run_sync(own.remember, f"model {n} " + "x" * 900)
 
-    anyio.run(all_at_once)
-    lines = (place.folder / "notebook.md").read_text().splitlines()
-    wanted = [f"{name} {n}" for name in ("one", "two") for n in range(MAX_NOTES)]
-    wanted += [f"model {n}" for n in range(100)]
-    assert sorted(lines) == sorted(f"{note} " + "x" * 900 for note in wanted)
+    def note_on() -> None:
+        while not over.wait(0.001):
+            notes.append(f"model {len(notes)}")
+            own.remember(notes[-1])
+
+    over = threading.Event()
+    model = threading.Thread(target=note_on)
+    model.start()
+    try:
+        anyio.run(all_at_once)
+    finally:
+        over.set()
+        model.join()
+    assert sorted((place.folder / "notebook.md").read_text().splitlines()) == sorted(notes)
 
 
 def brief_of_model(folder: Path) -> Brief:
