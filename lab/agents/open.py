@@ -16,6 +16,7 @@ from lab.agents.human import HumanAgent
 from lab.agents.model import ModelAgent
 from lab.agents.offline import OfflineAgent
 from lab.agents.providers import Usage
+from lab.agents.providers.line import is_loopback
 from lab.agents.providers.open import (
     KINDS,
     check_address,
@@ -113,6 +114,12 @@ def _choose_command(settings: Settings) -> Chosen:
             )
     if settings.base_url is not None:
         check_address(settings.base_url)
+        if settings.base_url.startswith("https:") and is_loopback(settings.base_url):
+            raise BadInput(
+                "AGENT=command reaches a server of this host over plain http only.",
+                why="its certificate would be checked in a container that does not know it.",
+                do="set BASE_URL to the server's address with http, or run it on a host with a name.",
+            )
     stand_in = OfflineAgent(seed=settings.seed)
     return Chosen(
         name="command",

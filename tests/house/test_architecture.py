@@ -73,6 +73,7 @@ FLOW = [
     "setup",
     "bulletin",
     "night",
+    "forwarding",
     "jail",
     "experiment",
     "lookahead",

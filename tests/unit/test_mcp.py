@@ -414,7 +414,7 @@ def test_notes_of_several_clients_and_of_the_model_are_all_kept(tmp_path: Path) 
 
     async def write(name: str) -> None:
         async with place.client() as client:
-            for note in (note for note in notes if note.startswith(name)):
+            for note in [note for note in notes if note.startswith(name)]:
                 await text_of(client, "note", text=note)
 
     async def all_at_once() -> None:
