@@ -25,6 +25,34 @@ def test_a_key_is_all_that_is_needed(name: str) -> None:
     assert "sk-test" not in repr(provider)
 
 
+@pytest.mark.parametrize(
+    ("name", "model", "effort", "taken"),
+    [
+        ("openai", None, "low", True),
+        ("openai", None, "none", False),
+        ("openai", "gpt-6.2-astra", "minimal", False),
+        ("openai", "gpt-6-astra", "none", True),
+        ("anthropic", None, "max", True),
+        ("anthropic", "claude-opus-4-6", "high", True),
+        ("anthropic", "claude-haiku-4-5", "low", False),
+        ("anthropic", "claude-opus-4-5-20251101", "high", False),
+        ("anthropic", "claude-opus-4-5-20251101", None, True),
+    ],
+)
+def test_an_effort_that_a_model_is_known_to_refuse_is_refused_at_once(
+    name: str, model: str | None, effort: str | None, taken: bool
+) -> None:
+    """Its provider would say so only when the baseline has been measured."""
+    if taken:
+        open_provider(name, keys=KEYS, model=model, effort=effort)
+        return
+    with pytest.raises(BadInput, match="has no reasoning effort") as refused:
+        open_provider(name, keys=KEYS, model=model, effort=effort)
+    assert f"{effort!r}" in str(refused.value)
+    assert effort not in refused.value.do
+    assert "EFFORT" in refused.value.do
+
+
 def test_auto_takes_the_first_with_a_key() -> None:
     assert first_with_key(KEYS) == "anthropic"
     assert first_with_key({"OPENAI_API_KEY": "k", "GEMINI_API_KEY": "k"}) == "openai"

@@ -7,6 +7,7 @@ which the other agents save.
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -48,6 +49,20 @@ KINDS = {
     ),
     "compatible": Kind(key_name="COMPATIBLE_API_KEY", model=None, efforts=OPENAI_EFFORTS),
 }
+# What some models refuse although their provider has it, as was published by PRICES_OF: their names, the efforts,
+# and why. The provider itself would say so at the first question, when the baseline has been measured.
+REFUSED_EFFORTS = (
+    (
+        re.compile(r"gpt-6\.2-(astra|sol)"),
+        ("none", "minimal"),
+        "it always thinks, with effort low or more.",
+    ),
+    (
+        re.compile(r"claude-(opus|sonnet|haiku)-4-5(-20\d{6})?"),
+        ("low", "medium", "high", "xhigh", "max"),
+        "with EFFORT a model decides for itself how long it thinks, which Claude 4.5 cannot.",
+    ),
+)
 KEY_NAMES = tuple(kind.key_name for kind in KINDS.values() if kind.key_name)
 
 
@@ -83,7 +98,7 @@ def open_provider(
             f"there is no model provider {name!r}.", do=f"choose one of {', '.join(KINDS)}."
         )
     base_url = base_url or kind.base_url
-    _check(name, kind, base_url, effort)
+    _check_server(name, base_url)
     model = model or kind.model
     if not model:
         raise BadInput(
@@ -91,6 +106,7 @@ def open_provider(
             why="a compatible server has models of its own.",
             do=f"set MODEL; {str(base_url).rstrip('/')}/models lists what the server has.",
         )
+    _check_effort(model, kind, effort)
     key = read_key_file(key_file) if key_file else keys.get(kind.key_name or "", "").strip()
     if key:
         _check_key(key, where=str(key_file) if key_file else str(kind.key_name))
@@ -170,12 +186,27 @@ def _check_key(key: str, *, where: str) -> None:
         )
 
 
-def _check(name: str, kind: Kind, base_url: str | None, effort: str | None) -> None:
-    if effort is not None and effort not in kind.efforts:
+def _check_effort(model: str, kind: Kind, effort: str | None) -> None:
+    """Refuse what the provider has no word for, or what this model is known to refuse."""
+    if effort is None:
+        return
+    can = kind.efforts
+    why = "its provider has no such word."
+    for models, refused, because in REFUSED_EFFORTS:
+        if models.fullmatch(model):
+            can = tuple(each for each in can if each not in refused)
+            why = because if effort in kind.efforts else why
+    if effort not in can:
         raise BadInput(
-            f"{name} has no reasoning effort {effort!r}.",
-            do=f"set EFFORT to one of {', '.join(kind.efforts)}, or leave it out.",
+            f"{model} has no reasoning effort {effort!r}.",
+            why=why,
+            do=f"set EFFORT to one of {', '.join(can)}, or leave it out."
+            if can
+            else "leave EFFORT out.",
         )
+
+
+def _check_server(name: str, base_url: str | None) -> None:
     if base_url is not None:
         check_address(base_url)
         _check_is_private(name, base_url)
