@@ -20,6 +20,7 @@ from lab.inbox import Inbox
 from lab.ledger import CANDIDATE, CONFIRM, open_candidate
 from lab.lookahead import Errand, Lookahead
 from lab.night import Night
+from lab.notebook import NOTEBOOK_FILE
 from lab.notes import read_pinned
 from lab.outcome import Status
 from lab.prompt import UnderWay
@@ -126,7 +127,7 @@ def _errand(night: Night, decision: Decision | None) -> Errand:
         folder_of=campaign.folder_of,
         contract=night.contract,
         prepare_py=night.prepare_py,
-        notebook=campaign.folder / "notebook.md",
+        notebook=campaign.folder / NOTEBOOK_FILE,
         pinned=read_pinned(campaign.folder),
         waiting=waiting,
     )

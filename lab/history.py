@@ -15,9 +15,11 @@ from pathlib import Path
 from lab.agents import Proposal, transcripts_of
 from lab.ledger import BASELINE, CANDIDATE, CONFIRM, Ledger, Record
 from lab.lineage import gains_over_parent
+from lab.notebook import add_note
 from lab.prompt import Brief, Past
 from lab.training import clean
 from lab.verdict import Noise
+from lab.vitals import vitals_of
 
 LOG_TAIL_BYTES = 4096
 MAX_LOG_BYTES = 2**20
@@ -102,8 +104,8 @@ def _remember(notebook: Path | None, note: str) -> None:
     """Add a line to the notebook; a full disk loses the note, not the night."""
     if notebook is None:
         return
-    with contextlib.suppress(OSError), notebook.open("a", encoding="utf-8") as file:
-        file.write(note + "\n")
+    with contextlib.suppress(OSError):
+        add_note(notebook, note)
 
 
 def _decided(record: Record, records: Sequence[Record]) -> Record:
@@ -132,6 +134,7 @@ def _past(record: Record, decided: Record, folder: Path, over_parent: float | No
         facts=record.facts,
         log_tail=read_log_tail(folder / "train.log"),
         over_parent_bpb=over_parent,
+        vitals=vitals_of(decided.trial),
     )
 
 

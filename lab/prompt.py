@@ -38,6 +38,7 @@ class Past:
     reason: str  # the verdict's sentence, or why it failed
     facts: dict[str, str]  # what the agent itself attached to its proposal, given back
     log_tail: str  # the end of train.log: untrusted text, bounded
+    vitals: str = ""  # memory, load, clock and speed of the run that decided, in one line
     over_parent_bpb: float | None = None  # gained over the file that it changed, by all runs since
 
 

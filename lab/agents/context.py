@@ -165,6 +165,8 @@ def _standing(brief: Brief, budget: str) -> str:
         lines.append(f"The baseline's val_bpb is {brief.baseline_bpb:.4f}.")
     if brief.best_bpb is not None:
         lines.append(f"The best is {brief.best_bpb:.4f}; beat that.")
+        if vitals := _vitals_of_best(brief.history):
+            lines.append(f"Its run: {one_line(vitals, 300)}.")
     lines.append(noise_in_words(brief.noise_bpb))
     since = _since_keep(brief.history)
     if since:
@@ -176,6 +178,13 @@ def _standing(brief: Brief, budget: str) -> str:
         lines.append("Propose something else than what is under way; it is run after that.")
     lines.append(f"Propose experiment {brief.number + len(brief.ahead)} now.")
     return "\n".join(lines)
+
+
+def _vitals_of_best(history: tuple[Past, ...]) -> str:
+    """What the run of the best took of the device; of a baseline until something is kept."""
+    kept = [past for past in history if past.kept]
+    best = kept or [past for past in history if past.kind == "baseline"]
+    return best[-1].vitals if best else ""
 
 
 def _since_keep(history: tuple[Past, ...]) -> int:

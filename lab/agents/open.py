@@ -16,7 +16,14 @@ from lab.agents.human import HumanAgent
 from lab.agents.model import ModelAgent
 from lab.agents.offline import OfflineAgent
 from lab.agents.providers import Usage
-from lab.agents.providers.open import KINDS, first_with_key, open_provider, read_key_file
+from lab.agents.providers.line import is_loopback
+from lab.agents.providers.open import (
+    KINDS,
+    check_address,
+    first_with_key,
+    open_provider,
+    read_key_file,
+)
 from lab.agents.providers.prices import PRICES, cost_usd, read_prices
 from lab.agents.scripted import ScriptedAgent
 from lab.agents.spending import Caps
@@ -44,7 +51,8 @@ class Chosen:
 
 
 def choose_agent(settings: Settings) -> Chosen:
-    """The agent that was asked for; `auto` takes the first provider with a key, else what needs none.
+    """The agent that was asked for; `auto` takes the server at BASE_URL, else the first provider with a key,
+    else what needs none.
 
     Raises:
         BadInput: it cannot be opened with these settings.
@@ -64,7 +72,7 @@ def choose_agent(settings: Settings) -> Chosen:
         )
     if settings.agent == "command":
         return _choose_command(settings)
-    provider = first_with_key(settings.keys) if settings.agent == "auto" else settings.agent
+    provider = _first_in_reach(settings) if settings.agent == "auto" else settings.agent
     if provider in KINDS:
         return _choose_model(settings, provider)
     why = "no provider's key is set" if settings.agent == "auto" else "no key, no network"
@@ -74,6 +82,21 @@ def choose_agent(settings: Settings) -> Chosen:
         line=f"agent: offline ({why}), a seeded catalogue of mutations",
         open=lambda _: offline,
     )
+
+
+def _first_in_reach(settings: Settings) -> str | None:
+    """The provider that `auto` takes. A key goes to nobody but the one that it is of, so none is guessed.
+
+    Raises:
+        BadInput: there is a key whose provider nobody named.
+    """
+    if settings.key_file is not None:
+        raise BadInput(
+            "KEY_FILE does not say whose key it holds.",
+            why="AGENT=auto could send it to another provider.",
+            do=f"name the AGENT too: {', '.join(KINDS)}.",
+        )
+    return "compatible" if settings.base_url else first_with_key(settings.keys)
 
 
 def _choose_command(settings: Settings) -> Chosen:
@@ -88,6 +111,14 @@ def _choose_command(settings: Settings) -> Chosen:
                 f"{name.upper()} cannot be kept with AGENT=command.",
                 why="the lab does not see what the assistant asks its model.",
                 do="use the command's own option for it, or a key with a limit; keys come from the environment.",
+            )
+    if settings.base_url is not None:
+        check_address(settings.base_url)
+        if settings.base_url.startswith("https:") and is_loopback(settings.base_url):
+            raise BadInput(
+                "AGENT=command reaches a server of this host over plain http only.",
+                why="its certificate would be checked in a container that does not know it.",
+                do="set BASE_URL to the server's address with http, or run it on a host with a name.",
             )
     stand_in = OfflineAgent(seed=settings.seed)
     return Chosen(
@@ -119,7 +150,9 @@ def _choose_model(settings: Settings, name: str) -> Chosen:
 
     caps = Caps(usd=settings.usd, tokens=settings.tokens)
     limit = f", at most {settings.usd:g} USD" if settings.usd is not None else ""
-    why = "the first with a key" if settings.agent == "auto" else "as you asked"
+    why = "as you asked"
+    if settings.agent == "auto":
+        why = "the server at BASE_URL" if settings.base_url else "the first with a key"
 
     def open_model(work: Workplace) -> Agent:
         return ModelAgent(

@@ -81,6 +81,7 @@ def show_experiment(brief: Brief, fence: Fence, asked: Experiment) -> str:
             f"hypothesis: {one_line(past.hypothesis, 1_000)}",
             f"expected: {one_line(past.facts.get('expected_effect', ''), 500)}",
             f"outcome: {one_line(past.reason, 1_000)}",
+            *([f"its run: {one_line(past.vitals, 300)}"] if past.vitals else []),
         ]
     )
     parts = [

@@ -1,11 +1,12 @@
 """Who is outside, a person or a coding assistant, drives a campaign from here and touches nothing else.
 
     desk      what an outsider may read and hand in, without any protocol
+    rows      one experiment as a row of the history
     shapes    the arguments and answers of the tools, as schemas
     server    the tools and resources, as the Model Context Protocol has them
     serve     the transports: stdio, HTTP on loopback behind a token, a unix socket for a jail
 
-All of it reads the campaign's folder and writes its inbox, so it can come and go without disturbing the night.
+All of it reads the campaign's folder and writes its inbox and its notebook, so it can come and go without disturbing the night.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from lab.agents.desk import MAX_NOTE_CHARS
 from lab.contract import MAX_BYTES
 from lab.inbox import MOST_EDITS, MOST_HYPOTHESIS, MOST_TITLE
 
@@ -23,10 +24,11 @@ class Arguments(BaseModel):
 
 class ReadFile(Arguments):
     """Read a file: train.py is the best so far, the one that edits apply to; candidate is the train.py of any
-    experiment; prepare.py is what train.py may import; contract.md says what train.py must do.
+    experiment; prepare.py is what train.py may import; contract.md says what train.py must do; notebook.md is
+    what earlier researchers learned, its end.
     """
 
-    file: Literal["program.md", "train.py", "prepare.py", "contract.md", "candidate"]
+    file: Literal["program.md", "train.py", "prepare.py", "contract.md", "notebook.md", "candidate"]
     number: Annotated[Number | None, Field(description="Which experiment, for candidate.")] = None
     first_line: Annotated[int, Field(ge=1, description="For a file longer than one answer.")] = 1
 
@@ -51,7 +53,9 @@ class History(Arguments):
 
 
 class Experiment(Arguments):
-    """One experiment: what it changed, what came of it, and the end of its training log."""
+    """One experiment: what it changed, what came of it, what its run took of the device, its loss curve, and the
+    end of its training log.
+    """
 
     number: Number
 
@@ -83,6 +87,12 @@ class Submit(Arguments):
         if (self.train_py is None) == (not self.edits):
             raise ValueError("give either `train_py` or `edits`")
         return self
+
+
+class Note(Arguments):
+    """Write a line into notebook.md, for whoever researches here later: what was learned."""
+
+    text: Annotated[str, Field(min_length=1, max_length=MAX_NOTE_CHARS)]
 
 
 class Poll(Arguments):

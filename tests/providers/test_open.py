@@ -25,6 +25,34 @@ def test_a_key_is_all_that_is_needed(name: str) -> None:
     assert "sk-test" not in repr(provider)
 
 
+@pytest.mark.parametrize(
+    ("name", "model", "effort", "taken"),
+    [
+        ("openai", None, "low", True),
+        ("openai", None, "none", False),
+        ("openai", "gpt-6.2-astra", "minimal", False),
+        ("openai", "gpt-6-astra", "none", True),
+        ("anthropic", None, "max", True),
+        ("anthropic", "claude-opus-4-6", "high", True),
+        ("anthropic", "claude-haiku-4-5", "low", False),
+        ("anthropic", "claude-opus-4-5-20251101", "high", False),
+        ("anthropic", "claude-opus-4-5-20251101", None, True),
+    ],
+)
+def test_an_effort_that_a_model_is_known_to_refuse_is_refused_at_once(
+    name: str, model: str | None, effort: str | None, taken: bool
+) -> None:
+    """Its provider would say so only when the baseline has been measured."""
+    if taken:
+        open_provider(name, keys=KEYS, model=model, effort=effort)
+        return
+    with pytest.raises(BadInput, match="has no reasoning effort") as refused:
+        open_provider(name, keys=KEYS, model=model, effort=effort)
+    assert f"{effort!r}" in str(refused.value)
+    assert effort not in refused.value.do
+    assert "EFFORT" in refused.value.do
+
+
 def test_auto_takes_the_first_with_a_key() -> None:
     assert first_with_key(KEYS) == "anthropic"
     assert first_with_key({"OPENAI_API_KEY": "k", "GEMINI_API_KEY": "k"}) == "openai"
@@ -72,6 +100,11 @@ def test_what_is_no_key_file_is_refused(tmp_path: Path) -> None:
         {"name": "openai", "effort": "extreme"},
         {"name": "openai", "base_url": "ftp://example.org"},
         {"name": "openai", "base_url": "https://user:word@example.org/v1"},
+        {"name": "openai", "base_url": "http://example.org:99999/v1"},
+        {"name": "openai", "base_url": "http://[::1/v1"},
+        {"name": "anthropic", "base_url": "http://example.org"},
+        {"name": "openai", "base_url": "http://192.168.1.7:8000/v1"},
+        {"name": "gemini", "base_url": "http://127.0.0.1.example.org/v1"},
         {"name": "compatible"},
         {"name": "compatible", "base_url": "http://127.0.0.1:1/v1"},
         {"name": "compatible", "model": "m"},
@@ -85,6 +118,21 @@ def test_what_cannot_work_is_said_before_the_night(arguments: dict[str, str]) ->
         open_provider(**arguments)  # type: ignore[arg-type]
     assert caught.value.do
     assert "two words" not in str(caught.value) and "tést" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["anthropic", "openai", "gemini"])
+@pytest.mark.parametrize(
+    "base_url", ["https://proxy.example.org/v1", "http://127.0.0.1:4000/v1", "http://[::1]:4000"]
+)
+def test_a_proxy_that_was_asked_for_gets_the_key(name: str, base_url: str) -> None:
+    """A gateway of one's own is why somebody names both; the way there has to be private."""
+    assert open_provider(name, keys=KEYS, base_url=base_url).name == name
+
+
+def test_a_server_of_ones_own_may_stand_in_the_next_room() -> None:
+    """Its key, where it has one, opens that server and nothing else."""
+    url = "http://192.168.1.7:8000/v1"
+    assert open_provider("compatible", keys=KEYS, model="m", base_url=url).name == "compatible"
 
 
 def test_a_local_server_needs_no_key() -> None:

@@ -37,6 +37,9 @@ def test_a_model_without_a_price_has_no_cost() -> None:
     [
         ("claude-haiku-4-5-20251001", True),
         ("gpt-6-sol-2026-09-22", True),
+        ("claude-opus-4-5-20251101", True),
+        ("gpt-5.4-mini-2026-03-17", True),
+        ("gpt-5.4-pro", False),
         ("gpt-6-sol-mini", False),
         ("claude-opus-5-55", False),
     ],
@@ -54,6 +57,13 @@ def test_a_long_prompt_makes_the_whole_request_dearer() -> None:
     below, above = (cost_usd("claude-haiku-5-5", usage) for usage in (short, long))
     assert below is not None and above is not None
     assert above == pytest.approx(5 * below, rel=1e-3)
+
+
+def test_a_model_that_an_sdk_names_and_nobody_priced_has_no_price() -> None:
+    """What its predecessor costs is a guess, and a cap must not rest on one."""
+    assert price_of("claude-fable-5-1") is not None
+    assert price_of("claude-fable-5-2") is None
+    assert price_of("gpt-6-cyber") is None
 
 
 def test_the_table_is_dated_and_plausible() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from lab import jail
@@ -17,6 +18,7 @@ from lab.inbox import Inbox, Submission
 from lab.prompt import Brief
 from lab.settings import read_settings
 from tests.faults.files import HONEST
+from tests.providers.server import ModelServer
 from tests.unit.recorded_model import FakeTime, brief_of
 
 BRIEF = brief_of(train_py=HONEST)
@@ -98,6 +100,48 @@ def test_a_key_cannot_rewrite_the_gate(key: str) -> None:
     with pytest.raises(BadInput, match="ANTHROPIC_API_KEY holds a character") as refused:
         jail._values(settings, "base", "")
     assert key not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("base_url", "upstream"),
+    [
+        (None, ""),
+        ("https://models.example.org/v1/", "https://models.example.org/v1"),
+        ("http://192.168.1.7:8000/v1", "http://192.168.1.7:8000/v1"),
+        ("http://127.0.0.1:11434/v1", "http://unix:/meet/model.sock:/v1"),
+        ("http://localhost:8000/v1/", "http://unix:/meet/model.sock:/v1"),
+        ("http://0.0.0.0:8000", "http://unix:/meet/model.sock:"),
+        ("http://[::1]:8000/v1", "http://unix:/meet/model.sock:/v1"),
+    ],
+)
+def test_the_gate_is_told_an_address_that_it_can_reach(base_url: str | None, upstream: str) -> None:
+    """To a container 127.0.0.1 is the container, so that a night would be one of 502s."""
+    settings = read_settings({}, agent="command", command="mine", base_url=base_url)
+    assert jail._values(settings, "base", "")["COMPATIBLE_UPSTREAM"] == upstream
+
+
+def test_a_server_of_this_host_is_reached_from_the_meeting_place(tmp_path: Path) -> None:
+    """What the gate is given of the host is that folder, and so nothing else of the host is in its reach."""
+    with ModelServer("compatible") as server:
+        base_url = server.base_url
+        with jail._meeting_place(tmp_path / "jail") as meeting:
+            with jail._way_to_local_server(base_url, meeting):
+                way = httpx2.HTTPTransport(uds=str(meeting / "model.sock"))
+                with httpx2.Client(transport=way) as gate:
+                    answer = gate.post("http://localhost/v1/elsewhere", json={})
+            assert "no such place: /v1/elsewhere" in answer.text
+            with jail._way_to_local_server("https://models.example.org/v1", meeting):
+                assert [path.name for path in meeting.iterdir()] == [jail.ALIVE]
+
+
+@pytest.mark.parametrize(
+    "base_url", ["https://127.0.0.1:8443/v1", "127.0.0.1:11434", "https://me:word@example.org/v1"]
+)
+def test_a_server_that_no_gate_can_reach_is_refused_at_once(base_url: str) -> None:
+    """Else the night is the offline agent's, and why stands in a log of nginx."""
+    with pytest.raises(BadInput) as refused:
+        choose_agent(read_settings({}, agent="command", command="mine", base_url=base_url))
+    assert refused.value.do
 
 
 @pytest.mark.parametrize(

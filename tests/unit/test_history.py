@@ -12,7 +12,7 @@ from lab.ledger import Ledger, Record
 from lab.outcome import Status
 from lab.prompt import Brief
 from lab.verdict import Noise
-from tests.unit.nights import make_kept, make_night, make_record
+from tests.unit.nights import make_kept, make_night, make_record, make_telemetry
 
 HOLDOUT_BPB = 7.654321
 START = [make_record(n, kind="baseline", val_bpb=1.9, holdout_bpb=HOLDOUT_BPB) for n in (1, 2)]
@@ -70,6 +70,17 @@ def test_a_candidate_is_shown_as_it_was_decided(tmp_path: Path) -> None:
         assert (past.val_bpb, past.gain_bpb) == (record.trial.val_bpb, record.verdict.gain_bpb)
         assert past.reason == record.verdict.sentence
     assert sum(past.kept for past in brief.history) == len(kept)
+
+
+def test_the_device_is_told_of_the_run_that_decided(tmp_path: Path) -> None:
+    """It stands beside that run's score, and a first run may have met another host's load."""
+    first, *reruns = make_kept(3, val_bpb=1.85, best_bpb=1.9)
+    last = replace(
+        reruns[-1], trial=replace(reruns[-1].trial, telemetry=make_telemetry(throttled_s=12.4))
+    )
+    brief = brief_of(tmp_path, [*START, first, *reruns[:-1], last])
+    assert "throttled" not in brief.history[0].vitals
+    assert "throttled 12 of 60 s" in brief.history[2].vitals
 
 
 def test_a_candidate_that_is_not_decided_is_shown_by_its_own_run(tmp_path: Path) -> None:

@@ -122,6 +122,19 @@ def test_the_budget_left_is_told() -> None:
     assert "Left: 3.50 USD." in text
 
 
+def test_the_run_of_the_best_is_told_in_one_line() -> None:
+    """Whether there is memory left for a wider model, or a GPU that waits for its data, is half of the next idea."""
+    baseline = past_of(1, kind="baseline", gain_bpb=None, vitals="GPU busy 40 %")
+    text = write_brief(brief_of([baseline, past_of(2)]), FENCE, DETAILS[-1])
+    assert "\nIts run: GPU busy 40 %.\n" in text
+    kept = past_of(3, kept=True, gain_bpb=0.01, vitals="GPU busy 80 %")
+    later = past_of(4, vitals="GPU busy 99 %")
+    text = write_brief(brief_of([baseline, kept, later]), FENCE, DETAILS[-1])
+    assert text.count("GPU busy") == 1 and "Its run: GPU busy 80 %." in text
+    unknown = past_of(3, kept=True, gain_bpb=0.01)
+    assert "Its run" not in write_brief(brief_of([baseline, unknown]), FENCE, DETAILS[-1])
+
+
 def test_a_dry_spell_is_told() -> None:
     """The program says what to do after ten without a keep; somebody has to count."""
     assert "Nothing was kept in the last 9 experiments." in write_brief(

@@ -102,7 +102,15 @@ def test_an_experiment_is_shown_with_what_came_of_it() -> None:
     assert "step 0, loss 9.0000, 12,345 tok/s" in said and "step 995, loss 4.0250" in said
     assert "the very end" in said
     assert said.count("[data feedfacefeedface: ") == said.count("[end of data") == 4
+    assert "its run:" not in said
     assert "crashed: boom" in use(desk_of(brief), "experiment", number=5).content
+
+
+def test_an_experiment_is_shown_with_what_it_took_of_the_device() -> None:
+    """What ran out of memory, or let the GPU wait, says so here and nowhere else."""
+    brief = brief_of([past_of(1, vitals="peak GPU memory 71.0 GiB, GPU busy 43 %")])
+    said = use(desk_of(brief), "experiment", number=1).content
+    assert "\nits run: peak GPU memory 71.0 GiB, GPU busy 43 %\n" in said
 
 
 @pytest.mark.parametrize("number", [0, 6, -1, 10**9])

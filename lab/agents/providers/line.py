@@ -49,9 +49,10 @@ def is_loopback(base_url: str) -> bool:
     """Whether a server is on this machine, where the environment's proxies have no business."""
     host = urlsplit(base_url).hostname or ""
     try:
-        return ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(host)
     except ValueError:
         return host == "localhost"
+    return address.is_loopback or address.is_unspecified  # some servers say 0.0.0.0 of themselves
 
 
 def read_object(written: str) -> dict[str, Any] | None:

@@ -7,6 +7,7 @@ which the other agents save.
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from lab.agents.providers import Provider
+from lab.agents.providers.line import is_loopback
 from lab.errors import BadInput
 
 LARGEST_KEY_FILE = 4096  # bytes
@@ -47,6 +49,20 @@ KINDS = {
     ),
     "compatible": Kind(key_name="COMPATIBLE_API_KEY", model=None, efforts=OPENAI_EFFORTS),
 }
+# What some models refuse although their provider has it, as was published by PRICES_OF: their names, the efforts,
+# and why. The provider itself would say so at the first question, when the baseline has been measured.
+REFUSED_EFFORTS = (
+    (
+        re.compile(r"gpt-6\.2-(astra|sol)"),
+        ("none", "minimal"),
+        "it always thinks, with effort low or more.",
+    ),
+    (
+        re.compile(r"claude-(opus|sonnet|haiku)-4-5(-20\d{6})?"),
+        ("low", "medium", "high", "xhigh", "max"),
+        "with EFFORT a model decides for itself how long it thinks, which Claude 4.5 cannot.",
+    ),
+)
 KEY_NAMES = tuple(kind.key_name for kind in KINDS.values() if kind.key_name)
 
 
@@ -82,7 +98,7 @@ def open_provider(
             f"there is no model provider {name!r}.", do=f"choose one of {', '.join(KINDS)}."
         )
     base_url = base_url or kind.base_url
-    _check(name, kind, base_url, effort)
+    _check_server(name, base_url)
     model = model or kind.model
     if not model:
         raise BadInput(
@@ -90,6 +106,7 @@ def open_provider(
             why="a compatible server has models of its own.",
             do=f"set MODEL; {str(base_url).rstrip('/')}/models lists what the server has.",
         )
+    _check_effort(model, kind, effort)
     key = read_key_file(key_file) if key_file else keys.get(kind.key_name or "", "").strip()
     if key:
         _check_key(key, where=str(key_file) if key_file else str(kind.key_name))
@@ -120,9 +137,11 @@ def _open(
         return OpenAIProvider(model=model, key=key or "", base_url=base_url, effort=effort)
     from lab.agents.providers.compatible import CompatibleProvider
 
-    return CompatibleProvider(
+    provider = CompatibleProvider(
         model=model, key=key, base_url=base_url or "", effort=effort, tools=tools
     )
+    provider.name = name  # gemini speaks as the compatible ones do, and records say who it was
+    return provider
 
 
 def read_key_file(path: Path) -> str:
@@ -167,21 +186,49 @@ def _check_key(key: str, *, where: str) -> None:
         )
 
 
-def _check(name: str, kind: Kind, base_url: str | None, effort: str | None) -> None:
-    if effort is not None and effort not in kind.efforts:
-        raise BadInput(
-            f"{name} has no reasoning effort {effort!r}.",
-            do=f"set EFFORT to one of {', '.join(kind.efforts)}, or leave it out.",
-        )
-    if base_url is None:
-        if name == "compatible":
-            raise BadInput(
-                "a compatible server needs its address.",
-                do="set BASE_URL, such as http://127.0.0.1:11434/v1 for Ollama.",
-            )
+def _check_effort(model: str, kind: Kind, effort: str | None) -> None:
+    """Refuse what the provider has no word for, or what this model is known to refuse."""
+    if effort is None:
         return
-    parts = urlsplit(base_url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    can = kind.efforts
+    why = "its provider has no such word."
+    for models, refused, because in REFUSED_EFFORTS:
+        if models.fullmatch(model):
+            can = tuple(each for each in can if each not in refused)
+            why = because if effort in kind.efforts else why
+    if effort not in can:
+        raise BadInput(
+            f"{model} has no reasoning effort {effort!r}.",
+            why=why,
+            do=f"set EFFORT to one of {', '.join(can)}, or leave it out."
+            if can
+            else "leave EFFORT out.",
+        )
+
+
+def _check_server(name: str, base_url: str | None) -> None:
+    if base_url is not None:
+        check_address(base_url)
+        _check_is_private(name, base_url)
+    elif name == "compatible":
+        raise BadInput(
+            "a compatible server needs its address.",
+            do="set BASE_URL, such as http://127.0.0.1:11434/v1 for Ollama.",
+        )
+
+
+def check_address(base_url: str) -> None:
+    """Let an address pass that a server can have.
+
+    Raises:
+        BadInput: it is none, or holds a password.
+    """
+    try:
+        parts = urlsplit(base_url)
+        is_one = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number, half of an IPv6 address
+        is_one = False
+    if not is_one:
         raise BadInput(
             f"the address {base_url!r} is no web address.",
             do="set BASE_URL to something like http://127.0.0.1:8000/v1.",
@@ -192,3 +239,14 @@ def _check(name: str, kind: Kind, base_url: str | None, effort: str | None) -> N
             why="it is written into records.",
             do="put the key into KEY_FILE.",
         )
+
+
+def _check_is_private(name: str, base_url: str) -> None:
+    """A key of a provider opens an account: whoever sends it elsewhere, say by a proxy, does not send it in the clear."""
+    if name == "compatible" or urlsplit(base_url).scheme == "https" or is_loopback(base_url):
+        return
+    raise BadInput(
+        f"the key of {name} would go to {base_url} in the clear.",
+        why="on plain http everybody on the way can read it.",
+        do="set BASE_URL to an address with https or on this host, or AGENT=compatible for a server of your own.",
+    )

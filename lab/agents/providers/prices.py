@@ -2,9 +2,11 @@
 
 The table was put together on PRICES_OF from what was published then:
 
-    Anthropic   platform.claude.com/docs: the page of prices and the overviews of Opus, Sonnet and Haiku 5.5
-    OpenAI      developers.openai.com/api/docs, the page of GPT-6.2 Sol; the other rows from third parties that
-                quote the page of prices in September to November 2026; all for the standard tier
+    Anthropic   platform.claude.com/docs: the page of prices and the overviews of Opus, Sonnet and Haiku 5.5;
+                Sonnet 4.5 from GitHub's table of what models cost there, which are the providers' prices
+    OpenAI      developers.openai.com/api/docs, the page of GPT-6.2 Sol; GPT-5.4 and 5.5 from GitHub's table; the
+                other rows from third parties that quote the page of prices in September to November 2026 (of
+                6.2 Astra's cached input they say that it is 60 % below 6 Astra's); all for the standard tier
     Gemini      third parties that quote ai.google.dev/gemini-api/docs/pricing, July to October 2026, paid tier;
                 cached input of 3.1 is taken as a tenth of the input, as for the others
 
@@ -27,7 +29,7 @@ from lab.agents.providers import Usage
 from lab.errors import BadInput
 
 PRICES_OF = (
-    "2026-11-23"  # the day this was put together, from pages read between 2026-10-07 and then
+    "2026-11-29"  # the day this was put together, from pages read between 2026-10-07 and then
 )
 
 Usd = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -78,6 +80,13 @@ def _flat(input_usd: float, output_usd: float, cache_read: float) -> Price:
     return Price(input=input_usd, output=output_usd, cache_read=cache_read, cache_write=input_usd)
 
 
+def _older_gpt(input_usd: float, output_usd: float, cache_read: float) -> Price:
+    # Before GPT-5.6 writing to the cache costs nothing extra.
+    return _flat(input_usd, output_usd, cache_read).model_copy(
+        update={"long_tokens": 272_000, "long_input_factor": 2.0, "long_output_factor": 1.5}
+    )
+
+
 def _gemini_pro(input_usd: float, output_usd: float, cache_read: float) -> Price:
     return _flat(input_usd, output_usd, cache_read).model_copy(
         update={"long_tokens": 200_000, "long_input_factor": 2.0, "long_output_factor": 1.5}
@@ -86,17 +95,25 @@ def _gemini_pro(input_usd: float, output_usd: float, cache_read: float) -> Price
 
 PRICES: dict[str, Price] = {
     "claude-fable-5-1": _claude(10.0, 50.0, 0.25),
+    "claude-mythos-5-1": _claude(10.0, 50.0, 0.25),
+    "claude-fable-5": _claude(10.0, 50.0, 1.00),
+    "claude-mythos-5": _claude(10.0, 50.0, 1.00),
     "claude-opus-5-5": _claude(4.0, 20.0, 0.20),
     "claude-opus-5": _claude(5.0, 25.0, 0.50),
     "claude-opus-4-8": _claude(5.0, 25.0, 0.50),
+    "claude-opus-4-7": _claude(5.0, 25.0, 0.50),
+    "claude-opus-4-6": _claude(5.0, 25.0, 0.50),
+    "claude-opus-4-5": _claude(5.0, 25.0, 0.50),
     "claude-sonnet-5-5": _claude(2.0, 10.0, 0.10),
     "claude-sonnet-5": _claude(2.0, 10.0, 0.20),
     "claude-sonnet-4-6": _claude(3.0, 15.0, 0.30),
+    "claude-sonnet-4-5": _claude(3.0, 15.0, 0.30),
     "claude-haiku-5-5": _claude(0.10, 0.50, 0.01).model_copy(
         update={"long_tokens": 100_000, "long_input_factor": 5.0, "long_output_factor": 5.0}
     ),
     "claude-haiku-4-5": _claude(1.0, 5.0, 0.10),
     "gpt-6-astra": _gpt(10.0, 50.0, 1.00),
+    "gpt-6.2-astra": _gpt(8.0, 40.0, 0.40),
     "gpt-6.2-sol": _gpt(2.0, 10.0, 0.10),
     "gpt-6.1-sol": _gpt(2.0, 10.0, 0.10),
     "gpt-6-sol": _gpt(2.0, 10.0, 0.20),
@@ -105,6 +122,10 @@ PRICES: dict[str, Price] = {
     "gpt-5.6-sol": _gpt(4.0, 20.0, 0.40),
     "gpt-5.6-terra": _gpt(2.0, 12.0, 0.20),
     "gpt-5.6-luna": _gpt(0.20, 1.20, 0.02),
+    "gpt-5.5": _older_gpt(5.0, 30.0, 0.50),
+    "gpt-5.4": _older_gpt(2.50, 15.0, 0.25),
+    "gpt-5.4-mini": _flat(0.75, 4.50, 0.075),
+    "gpt-5.4-nano": _flat(0.20, 1.25, 0.02),
     "gemini-3.8-flash": _flat(0.75, 3.75, 0.075),  # half of its later price, until 2026-12-31
     "gemini-3.5-flash": _flat(1.50, 9.00, 0.15),
     "gemini-3.1-pro-preview": _gemini_pro(2.0, 12.0, 0.20),
