@@ -62,11 +62,8 @@ def serve_dashboard(
         os.nice(NICENESS)
     with listen(str(address), port) as listener:
         bound = listener.getsockname()[1]
-        known = {
-            *LOOPBACK_NAMES,
-            str(address),
-            *map(str.lower, names),
-        }  # 127.0.0.2 is loopback, too
+        # The address itself: 127.0.0.2 is loopback, too, and no name of it.
+        known = {*LOOPBACK_NAMES, str(address), *map(str.lower, names)}
         if not address.is_loopback:
             known.add(socket.gethostname().lower())
         door = Door(
