@@ -6,7 +6,7 @@ Gives   the notes; every later brief has them
 Never   lets anybody else write there. The agent's own notebook is another file: what a model notes may quote
         a log, and must never pass for what a person said
 
-The file may be edited by hand: a line that is taken out is forgotten.
+The file may be edited by hand: a line that is taken out is forgotten, and what a person wrote is never written anew.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ PINNED_FILE = "pinned.md"
 LOCK_FILE = ".pinned.lock"
 MOST_CHARS = 1_000  # of one note, as of one of the model's
 MOST_PINNED_CHARS = 6_000  # of all: every brief carries them whole, the shortest too
+MOST_READ_BYTES = 8 * MOST_PINNED_CHARS
 LOCK_PATIENCE_S = 5.0
 
 
@@ -48,17 +49,21 @@ def pin_note(folder: Path, text: str) -> None:
 
 
 def _pin(folder: Path, note: str) -> None:
+    """Add a line below what is there, whatever it is: a person may have written more than a brief carries."""
     with _one_at_a_time(folder):
-        pinned = read_pinned(folder)
+        written = _read(folder)
+        pinned = _notes_in(written)
         if note in pinned:
             return
-        if sum(map(len, pinned)) + len(note) > MOST_PINNED_CHARS:
+        below = b"\n" if written and not written.endswith(b"\n") else b""
+        more = written + below + note.encode() + b"\n"
+        if _notes_in(more) != (*pinned, note):  # a brief would not have it, or not whole
             raise BadInput(
                 "no more notes fit.",
                 why=f"{len(pinned)} are pinned already, and all together have at most {MOST_PINNED_CHARS} characters.",
                 do=f"take lines out of {folder / PINNED_FILE}; this note was not pinned.",
             )
-        _write(folder / PINNED_FILE, "".join(f"{each}\n" for each in (*pinned, note)))
+        _write(folder / PINNED_FILE, more)
 
 
 def read_pinned(folder: Path) -> tuple[str, ...]:
@@ -67,13 +72,24 @@ def read_pinned(folder: Path) -> tuple[str, ...]:
     Cut to what may be pinned, whatever somebody wrote there by hand: the oldest stay.
     """
     try:
-        with (folder / PINNED_FILE).open("rb") as file:
-            text = file.read(8 * MOST_PINNED_CHARS).decode("utf-8", "replace")
+        return _notes_in(_read(folder))
     except OSError:
         return ()
+
+
+def _read(folder: Path) -> bytes:
+    """The file as it is, to a byte more than is looked at."""
+    try:
+        with (folder / PINNED_FILE).open("rb") as file:
+            return file.read(MOST_READ_BYTES + 1)
+    except FileNotFoundError:
+        return b""
+
+
+def _notes_in(content: bytes) -> tuple[str, ...]:
     notes: list[str] = []
     left = MOST_PINNED_CHARS
-    for line in text.splitlines():
+    for line in content[:MOST_READ_BYTES].decode("utf-8", "replace").splitlines():
         note = " ".join(visible(line).split())[: min(left, MOST_CHARS)]
         if note:
             notes.append(note)
@@ -124,12 +140,12 @@ def _one_at_a_time(folder: Path) -> Iterator[None]:
         yield
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, content: bytes) -> None:
     """Write a whole file or none of it; a night that reads meanwhile sees the one or the other."""
     draft = path.with_name(f".{path.name}")
     try:
         with draft.open("wb") as file:
-            file.write(text.encode())
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)

@@ -1,6 +1,6 @@
 """The folder of all campaigns: which there are, which is meant, and who holds one.
 
-Owns    names, and the lock that one controller at a time has
+Owns    names, and the lock that one controller at a time has, or those who want none to begin
 Takes   the runs folder
 Gives   a campaign's folder
 Never   reads or writes what is in it, but the lock
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
 import time
 from collections.abc import Iterator
 from datetime import datetime
@@ -105,25 +106,48 @@ def _written_at(folder: Path) -> float:
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the campaign. The kernel lets go when the process ends, however it ends."""
-    with (folder / LOCK_FILE).open("ab") as lock:
-        try:
-            _lock(lock)
-        except BlockingIOError as error:
-            raise CampaignBusy(
-                f"another controller is working on the campaign {folder.name}.",
-                why=f"it holds {folder / LOCK_FILE}.",
-                do="wait for it, stop it, or choose another TAG; nothing was changed.",
-            ) from error
+    """Hold the campaign as its controller. The kernel lets go when the process ends, however it ends."""
+    with _holding(folder, fcntl.LOCK_EX) as lock:
+        os.utime(lock.fileno())  # since when; see `held_since`
         yield
 
 
-def _lock(lock: BinaryIO) -> None:
+@contextlib.contextmanager
+def kept_still(folder: Path) -> Iterator[None]:
+    """Hold the campaign so that no controller begins; several may, and nobody takes them for one."""
+    with _holding(folder, fcntl.LOCK_SH):
+        yield
+
+
+def held_since(folder: Path) -> float:
+    """When a controller last took this campaign, in seconds since the epoch.
+
+    Raises:
+        OSError: none ever did.
+    """
+    return (folder / LOCK_FILE).stat().st_mtime
+
+
+@contextlib.contextmanager
+def _holding(folder: Path, how: int) -> Iterator[BinaryIO]:
+    with (folder / LOCK_FILE).open("ab") as lock:
+        try:
+            _lock(lock, how)
+        except BlockingIOError as error:
+            raise CampaignBusy(
+                f"another controller is working on the campaign {folder.name}, or it is being bundled.",
+                why=f"somebody holds {folder / LOCK_FILE}.",
+                do="wait for it, stop it, or choose another TAG; nothing was changed.",
+            ) from error
+        yield lock
+
+
+def _lock(lock: BinaryIO, how: int) -> None:
     """Take the lock; somebody who only looks (`is_running`) has it for microseconds, and is waited for."""
     deadline = time.monotonic() + LOOK_S
     while True:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, how | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() > deadline:
                 raise

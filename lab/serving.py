@@ -16,14 +16,17 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
+import h11
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from lab.errors import BadInput
 
 LOOPBACK = "127.0.0.1"
 TOKEN_BYTES = 32
 MOST_CONNECTIONS = 512  # a reader holds one for hours
+REQUEST_PATIENCE_S = 20.0  # who holds a connection and asks nothing takes it from a reader
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -41,6 +44,34 @@ def listen(host: str, port: int) -> socket.socket:
             why=error.strerror or str(error),
             do="choose another with --port, or --port 0 for any.",
         ) from error
+
+
+class Connection(H11Protocol):
+    """Uvicorn's own, which would wait for ever for the first request, or for one that began."""
+
+    _late: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._wait_for_a_request()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._wait_for_a_request()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._late is not None:
+            self._late.cancel()
+        super().connection_lost(exc)
+
+    def _wait_for_a_request(self) -> None:
+        """From the first moment without a whole one, however many bytes of it come meanwhile."""
+        if self.conn.their_state in (h11.IDLE, h11.SEND_BODY):
+            if self._late is None:
+                self._late = self.loop.call_later(REQUEST_PATIENCE_S, self.transport.abort)
+        elif self._late is not None:
+            self._late.cancel()
+            self._late = None
 
 
 class Server(uvicorn.Server):
@@ -91,6 +122,7 @@ def make_server(
             access_log=False,
             server_header=False,
             ws="none",
+            http=Connection,
             limit_concurrency=MOST_CONNECTIONS,
             timeout_graceful_shutdown=closing_s + 1,  # by then nobody is connected
         ),

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -33,6 +32,10 @@ EVENTS = "events.jsonl"
 LEDGER = "ledger.jsonl"
 # What ends a night by itself; without one of these it was killed.
 ENDINGS = ("overnight.finished", "replay.finished")
+BEGINNINGS = ("overnight.started", "replay.started")
+LAST_BYTES = (
+    256 * 1024
+)  # of events.jsonl, that are looked at for how it stands; a line has a few hundred
 
 
 def watch(folder: Path, console: Console | None = None) -> None:
@@ -107,6 +110,7 @@ class _Events:
     """events.jsonl from `__enter__` on, a whole line at a time; a night that just began has none yet."""
 
     def __init__(self, path: Path) -> None:
+        self.ended = False  # the last word is that the night is over
         self._path = path
         self._file: BinaryIO | None = None
         self._rest = b""
@@ -114,7 +118,9 @@ class _Events:
     def __enter__(self) -> Self:
         with contextlib.suppress(OSError):
             self._file = self._path.open("rb")
-            self._file.seek(0, os.SEEK_END)
+            self._file.seek(max(0, _size_of(self._path) - LAST_BYTES))
+            for _ in self.new():
+                pass  # what happened before is not told; but it may have ended just now
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -134,16 +140,16 @@ class _Events:
                 facts = json.loads(line)
                 if isinstance(facts, dict) and isinstance(name := facts.pop("event", None), str):
                     facts.pop("at", None)
+                    if name in ENDINGS + BEGINNINGS:
+                        self.ended = name in ENDINGS
                     yield name, facts
 
 
 def _follow(seen: _Seen, events: _Events, screen: Screen) -> None:
     """Draw until no controller holds the campaign, or nobody looks any more."""
-    ended = False
     while screen.broken is None:
         running = is_running(seen.folder)  # before the events: the last ones come before the end
         for name, facts in events.new():
-            ended = ended or name in ENDINGS
             screen.event(name, **facts)
         now = read_now(seen.folder) if running else None
         seen.read_again()
@@ -152,14 +158,15 @@ def _follow(seen: _Seen, events: _Events, screen: Screen) -> None:
         if not running:
             break
         time.sleep(LOOK_EVERY_S)
-    if not ended and screen.broken is None:
+    if not events.ended and screen.broken is None:
         screen.say("the night has ended without a word: it was killed, or the host was")
     if screen.broken is None:
         screen.say(f"`lab status --tag {seen.folder.name}` shows it, and how to go on")
 
 
 def _phase_of(now: Now | None) -> Phase | None:
-    if now is None or now.experiment is None:
+    """What runs at this moment; None where that is not known, as an old Now does not."""
+    if now is None or now.experiment is None or now.old_s is not None:
         return None
     return Phase(
         name=now.phase,

@@ -49,7 +49,7 @@ from lab.errors import BadInput, BundleError
 from lab.facts import FACTS_FILE, Facts, read_facts
 from lab.host import Say
 from lab.ledger import Record
-from lab.runs import find_campaign, locked
+from lab.runs import find_campaign, kept_still
 from lab.settings import Settings
 
 
@@ -98,7 +98,7 @@ def _export(settings: Settings, output: Path | None, wanted: Wanted, say: Say) -
     output = output or Path(f"{top_of(folder.name)}{SUFFIX}")
     _refuse_to_replace(output)
     private = what_is_private(settings, wanted.allowed)
-    with locked(folder), tempfile.TemporaryDirectory(prefix="nightlab-export-") as scratch:
+    with kept_still(folder), tempfile.TemporaryDirectory(prefix="nightlab-export-") as scratch:
         bag = Path(scratch)
         payload = bag / PAYLOAD
         payload.mkdir()

@@ -62,9 +62,10 @@ def serve_dashboard(
         os.nice(NICENESS)
     with listen(str(address), port) as listener:
         bound = listener.getsockname()[1]
-        known = {*LOOPBACK_NAMES, *map(str.lower, names)}
+        # The address itself: 127.0.0.2 is loopback, too, and no name of it.
+        known = {*LOOPBACK_NAMES, str(address), *map(str.lower, names)}
         if not address.is_loopback:
-            known |= {str(address), socket.gethostname().lower()}
+            known.add(socket.gethostname().lower())
         door = Door(
             names=frozenset(known),
             any_address=address.is_unspecified,

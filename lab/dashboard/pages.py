@@ -28,7 +28,8 @@ from starlette.types import ASGIApp
 
 from lab.dashboard import actions
 from lab.dashboard.gate import Door, Gate
-from lab.dashboard.watching import Room, Watcher, newest_tag
+from lab.dashboard.rooms import Room
+from lab.dashboard.watching import Watcher, newest_tag
 from lab.dashboard.wire import Problem, answer, as_json, raw_answer, refuse
 from lab.page.shell import LIVE_POLICY, asset, live_page
 
@@ -149,7 +150,7 @@ class Site:
         room = self.watcher.room(request.path_params["tag"])
         # A browser that comes again tells the last event that it saw.
         after = request.headers.get("last-event-id") or request.query_params.get("after") or "0"
-        count, has = _count(after, "after"), request.query_params.get("has")
+        count, has = _count(after, "after"), request.query_params.get("has") or ""
         with contextlib.suppress(Problem):  # the stream tells it, and that it was mended
             await asyncio.to_thread(room.visit)
         return _stream(self._tell_campaign(room, count, has))
@@ -182,7 +183,7 @@ class Site:
     async def _tell_campaigns(self) -> AsyncIterator[ServerSentEvent]:
         shelf, told = self.watcher.shelf, b""
         with self.watcher.following(shelf):
-            while not (shelf.over or self.watcher.over):
+            while not self.watcher.over:
                 beat = shelf.beat
                 content = self._campaigns_json()
                 if content != told:
@@ -191,23 +192,20 @@ class Site:
                 await beat.wait()
 
     async def _tell_campaign(
-        self, room: Room, count: int, has: str | None
+        self, room: Room, count: int, has: str
     ) -> AsyncIterator[ServerSentEvent]:
         """Events of one campaign, for a reader who has `count` rows, of the Story whose state is `has`."""
-        told = (room.edition, room.version) if has == room.state else None
         problem: str | None = None
         now: object = room  # no Now equals it
         with self.watcher.following(room):
-            while not (room.over or self.watcher.over):
+            while not self.watcher.over:
                 beat = room.beat
-                if room.problem is None and (problem or told != (room.edition, room.version)):
-                    anew = problem or (told is not None and told[0] != room.edition)
-                    seen = (room.edition, room.version)
+                if room.problem is None and (problem or has != room.state):
                     with contextlib.suppress(Problem):  # it broke meanwhile: the next beat tells it
-                        count, content = await asyncio.to_thread(
-                            room.news_json, 0 if anew else count
+                        count, has, content = await asyncio.to_thread(
+                            room.news_json, count, "" if problem else has
                         )
-                        told, problem = seen, None
+                        problem = None
                         yield _event("story", content, mark=str(count))
                 elif room.problem is not None and room.problem != problem:
                     problem = room.problem

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from starlette.responses import Response
 
 from lab.errors import LabError
 from lab.story.shapes import Story
+
+_log = logging.getLogger(__name__)
 
 
 class Problem(Exception):
@@ -62,6 +65,16 @@ def in_words(error: LabError | OSError, runs: Path) -> str:
         return f"the disk did not do it: {error.strerror or type(error).__name__}."
     words = " ".join(part for part in (error.what, error.why, error.do) if part)
     return words.replace(f"{runs}/", "").replace(f"{runs.resolve()}/", "")
+
+
+def what_broke(error: Exception, folder: Path) -> str:
+    """Why a campaign cannot be read. A fault of ours is told at the terminal, too."""
+    if isinstance(error, LabError | OSError):
+        return in_words(error, folder.parent)
+    _log.error("the campaign %s cannot be read", folder.name, exc_info=error)
+    return (
+        f"it cannot be read ({type(error).__name__}); the terminal of this page's server says more."
+    )
 
 
 def _plain(value: object) -> Any:

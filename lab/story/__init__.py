@@ -3,6 +3,7 @@
     reading       a campaign's folder, or an imported results.tsv, as a Tale that grows with its ledger
     shapes        Story, Row, Detail and Now: what travels to a page, as JSON of dataclasses.asdict
     now           the Now of a running night, in a file beside its ledger
+    briefs        all campaigns as a list, of which only what changed is read again
     ...           one module for each part of a Story
     reading         a campaign's folder, or an imported results.tsv, as a Tale that grows with its ledger
     shapes          Story, Row, Detail and Now: what travels to a page, as JSON of dataclasses.asdict

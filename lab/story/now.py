@@ -12,16 +12,19 @@ import contextlib
 import dataclasses
 import json
 import math
+from datetime import UTC, datetime
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
-from lab.runs import is_running
+from lab.runs import held_since, is_running
 from lab.story.shapes import Now, Point
 
 NOW_FILE = "now.json"
 # One name is enough: one controller holds a campaign, and one thread of it writes.
 _DRAFT = ".now.json"
+OLD_S = 60  # it is written once a second: by then a disk is full, or an engine hangs
+OLD_STEP_S = 30  # an age that changes at each look would be news at each look
 MOST_BYTES = 256 * 1024  # of what is read; a Now at its limits has about 60 KiB
 
 _NOW = TypeAdapter(Now)
@@ -48,15 +51,25 @@ def write_now(folder: Path, now: Now) -> None:
 
 
 def read_now(folder: Path) -> Now | None:
-    """What the night in `folder` does; None when no controller holds it, or its file is torn or not there."""
+    """What the night in `folder` does, with `old_s` where that is not of this moment.
+
+    None when no controller holds it, or its file is torn, not there, or of a controller before.
+    """
     try:
         with (folder / NOW_FILE).open("rb") as file:
             content = file.read(MOST_BYTES + 1)
         if len(content) > MOST_BYTES or not is_running(folder):
             return None
-        return _NOW.validate_json(content)
-    except (OSError, ValidationError):
+        now = _NOW.validate_json(content)
+        written = datetime.fromisoformat(now.at).timestamp()
+        if written < held_since(folder):
+            return None
+    except (OSError, ValueError, OverflowError):
         return None
+    age_s = datetime.now(UTC).timestamp() - written
+    return dataclasses.replace(
+        now, old_s=int(age_s // OLD_STEP_S * OLD_STEP_S) if age_s >= OLD_S else None
+    )
 
 
 def remove_now(folder: Path) -> None:

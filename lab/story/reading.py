@@ -2,7 +2,7 @@
 
 Owns    what was read of a ledger already, so that only new lines are parsed
 Takes   the folder of a campaign, running or not, or of an imported table
-Gives   a Tale; Briefs of all campaigns
+Gives   a Tale
 Never   writes, takes the lock or checks the chain: looking at a night that runs cannot disturb it
 """
 
@@ -11,12 +11,11 @@ from __future__ import annotations
 import contextlib
 import gc
 import hashlib
-from collections.abc import Iterator, Mapping
-from functools import lru_cache
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lab.errors import BadInput, CampaignError, LabError
+from lab.errors import BadInput, CampaignError
 from lab.facts import FACTS_FILE
 from lab.imported import TABLE_FILE, Imported, read_imported
 from lab.ledger import Record
@@ -60,6 +59,8 @@ class Tale:
         self.records: list[Record] = []  # empty for an imported table
         self.imported: Imported | None = None
         self.running = False
+        self.edition = 0  # grows when the rows that were told are no more those of the campaign
+        self._marks: tuple[Stamp, ...] = ()  # of what makes the folder a campaign
         self._campaign: dict[str, Any] = {}
         self._rows: list[Row] = []
         self._course = Course()
@@ -76,32 +77,20 @@ class Tale:
             CampaignError: there is neither, or it was altered.
         """
         tale = cls(folder)
-        if (folder / IMPORTED_FILE).exists() and not (folder / FACTS_FILE).exists():
-            tale.imported = read_imported(folder)
-            tale._rows = list(rows_of_imported(tale.imported.runs))
-            return tale
-        tale._campaign = read_campaign(folder)
-        try:
-            tale.refresh()
-        except CampaignError as error:
-            raise told_version(error, folder, tale._campaign) from error
+        tale.refresh()
         return tale
 
     def refresh(self) -> bool:
-        """Read what the ledger grew by; whether anything changed. Without a change, a stat and a look at the lock.
+        """Read what the ledger grew by, or all where the campaign is another; whether anything changed.
+
+        Without a change, a few stats and a look at the lock.
 
         Raises:
-            CampaignError: a new line is not a Record, or the ledger cannot be read.
+            CampaignError: there is no campaign any more, a new line is not a Record, or the ledger cannot be read.
         """
-        if self.imported is not None:
-            return False
-        running = is_running(self.folder)
-        changed = running != self.running
-        self.running = running
-        seen = stamp_of(self.folder / LEDGER_FILE)
-        if seen != self._seen:
-            changed = self._read(seen) or changed
-            self._seen = seen
+        changed = self._begin()
+        if self.imported is None:
+            changed = self._grow() or changed
         if changed:
             self._story = None
         return changed
@@ -150,6 +139,35 @@ class Tale:
         """The run whose weights are the best: what a command means that names no number."""
         return self.story().standing.best_experiment
 
+    def _begin(self) -> bool:
+        """Read what the campaign is, unless that is known; whether it was not."""
+        marks = marks_of(self.folder)
+        if marks == self._marks:
+            return False
+        campaign, imported = {}, None
+        if is_imported(self.folder):
+            imported = read_imported(self.folder)
+        else:
+            campaign = read_campaign(self.folder)
+        self._forget()  # whatever the ledger looks like: its file may have the number of the one before
+        self._campaign, self.imported, self._marks = campaign, imported, marks
+        self._rows = [] if imported is None else list(rows_of_imported(imported.runs))
+        self.running = False
+        return True
+
+    def _grow(self) -> bool:
+        running = is_running(self.folder)
+        changed = running != self.running
+        self.running = running
+        seen = stamp_of(self.folder / LEDGER_FILE)
+        if seen != self._seen:
+            try:
+                changed = self._read(seen) or changed
+            except CampaignError as error:
+                raise told_version(error, self.folder, self._campaign) from error
+            self._seen = seen
+        return changed
+
     def _read(self, seen: Stamp) -> bool:
         """Parse the whole lines that are new; whether there were any. A torn last line is no line yet."""
         if self._seen and (seen is None or seen[0] != self._seen[0] or seen[1] < self._read_bytes):
@@ -186,7 +204,8 @@ class Tale:
 
     def _forget(self) -> None:
         self.records, self._rows, self._course = [], [], Course()
-        self._read_bytes, self._tip_sha256 = 0, None
+        self._read_bytes, self._tip_sha256, self._seen = 0, None, None
+        self.edition += 1
 
     def _tell(self) -> Story:
         campaign = self._campaign
@@ -239,29 +258,6 @@ class Tale:
         )
 
 
-def list_briefs(runs: Path, tales: Mapping[str, Tale] | None = None) -> list[Brief]:
-    """Every campaign and imported table, the newest first; one that cannot be read says why.
-
-    What did not change since the last call is not read again. `tales` are open already, by tag, and say what they
-    knew at their last `refresh`, so that a night that runs is never read as a whole.
-    """
-    found = []
-    for folder in _folders(runs):
-        tale = (tales or {}).get(folder.name)
-        if tale is not None:
-            found.append(tale.brief())
-            continue
-        stamps = tuple(
-            stamp_of(folder / name) for name in (FACTS_FILE, LEDGER_FILE, IMPORTED_FILE, TABLE_FILE)
-        )
-        try:
-            found.append(_read_brief(folder, stamps, is_running(folder)))
-        except OSError as error:  # it may be another user's
-            problem = f"it cannot be read: {error.strerror or type(error).__name__}."
-            found.append(Brief(tag=folder.name, problem=problem))
-    return sorted(found, key=lambda brief: (brief.created_at or "", brief.tag), reverse=True)
-
-
 def stamp_of(path: Path) -> Stamp:
     """What changes when a file does."""
     try:
@@ -269,6 +265,17 @@ def stamp_of(path: Path) -> Stamp:
     except OSError:
         return None
     return facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns
+
+
+def is_imported(folder: Path) -> bool:
+    """Whether a folder holds somebody's table, and no campaign of this lab."""
+    return (folder / IMPORTED_FILE).exists() and not (folder / FACTS_FILE).exists()
+
+
+def marks_of(folder: Path) -> tuple[Stamp, ...]:
+    """What is other where another campaign has the name. A campaign's own results.tsv is not: it grows."""
+    files = (IMPORTED_FILE, TABLE_FILE) if is_imported(folder) else (FACTS_FILE,)
+    return tuple(stamp_of(folder / name) for name in files)
 
 
 @contextlib.contextmanager
@@ -281,32 +288,6 @@ def _uncollected() -> Iterator[None]:
     finally:
         if was_on:
             gc.enable()
-
-
-def _folders(runs: Path) -> list[Path]:
-    try:
-        folders = sorted(runs.iterdir())
-    except OSError:  # no campaign was ever made here
-        return []
-    return [folder for folder in folders if not folder.name.startswith(".") and is_campaign(folder)]
-
-
-def is_campaign(folder: Path) -> bool:
-    """Whether a folder holds a campaign or an imported table."""
-    try:
-        return any((folder / name).exists() for name in (FACTS_FILE, IMPORTED_FILE))
-    except OSError:  # nobody looks into it but its owner; whoever opens it will say so
-        return True
-
-
-@lru_cache(maxsize=1024)
-def _read_brief(folder: Path, stamps: tuple[Stamp, ...], running: bool) -> Brief:
-    """A Brief is as good as the files that it was read from: their stamps are its key."""
-    try:
-        return Tale.open(folder).brief()
-    except LabError as error:
-        problem = one_line(f"{error.what} {error.why}").replace(f"{folder.parent}/", "")
-        return Brief(tag=folder.name, problem=problem)
 
 
 def _brief(tale: Tale) -> Brief:

@@ -224,6 +224,7 @@ class Now:
     log_tail: str = ""  # of the train container, at most LOG_CHARS
     seconds_left: float | None = None  # None: no time limit
     experiments_limit: int | None = None
+    old_s: int | None = None  # since `at`, where that is long ago; said by whoever reads the file
 
 
 CURVE_POINTS = 240

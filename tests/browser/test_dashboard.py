@@ -5,12 +5,15 @@ The records come through the product's own Ledger, now.json through its own writ
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -18,7 +21,8 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import BrowserContext, Page, expect
 
 from lab.dashboard.gate import LOOPBACK_NAMES, Door
-from lab.dashboard.watching import Followed, Watcher
+from lab.dashboard.rooms import Followed, Room
+from lab.dashboard.watching import Watcher
 from lab.imported import import_results
 from lab.inbox import Inbox
 from lab.notes import read_pinned
@@ -427,6 +431,164 @@ def test_a_ledger_that_breaks_is_said_and_so_is_its_mending(
     expect(problem).to_be_hidden()
     assert all("409" in text for text in watched.problems)  # the browser says it on its console
     watched.problems.clear()
+
+
+SLOW_S = 1.5
+
+
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that takes its time for the campaign nov22, and for every Detail."""
+    story_json, detail_json = Room.story_json, Room.detail_json
+
+    def story_later(room: Room) -> bytes:
+        if room.folder.name == "nov22":
+            time.sleep(SLOW_S)
+        return story_json(room)
+
+    def detail_later(room: Room, number: int) -> bytes:
+        time.sleep(SLOW_S)
+        return detail_json(room, number)
+
+    monkeypatch.setattr(Room, "story_json", story_later)
+    monkeypatch.setattr(Room, "detail_json", detail_later)
+
+
+@pytest.mark.usefixtures("slow")
+def test_what_is_clicked_while_a_campaign_loads_means_what_is_shown(
+    page: Page, site: Site, night: Night, watched: Watched
+) -> None:
+    """Who clicks twice sees the campaign that was chosen, and it moves; until then everything is of the one before."""
+    open_page(page, site)
+    chosen = page.locator(".campaigns button.link", has_text="nov22")
+    chosen.click()
+    page.locator(f"{line_of(page, 5)} button.opener").click()
+    chosen.click()
+    page.get_by_label("Draw theirs in the chart").check()
+    expect(page).to_have_title(f"{TAG} (running) · Nightlab")
+    expect(page.locator("tr.line").first).to_be_visible()
+    expect(page).to_have_title("nov22 · Nightlab")
+    details = [url for url in watched.requests if "/experiments/" in url]
+    assert [url.rpartition("/api")[2] for url in details] == [f"/campaigns/{TAG}/experiments/5"]
+    expect(page.locator(".campaigns input:checked")).to_have_count(2)
+    older = night.folder.parent / "nov22"
+    write_record(older, make_record(31, title="and it goes on"))
+    expect(page.locator(f"{line_of(page, 31)} button.opener")).to_have_text("and it goes on")
+    page.locator(".campaigns button.link", has_text=TAG).click()
+    number = night.finish("seen again")
+    expect(page.locator(f"{line_of(page, number)} button.opener")).to_have_text("seen again")
+
+
+@pytest.mark.usefixtures("slow")
+def test_a_night_is_stopped_by_its_name(page: Page, site: Site, night: Night) -> None:
+    """What was asked about is what is stopped, whatever is shown by the time of the answer."""
+    open_page(page, site)
+    page.locator(".campaigns button.link", has_text="nov22").click()
+    page.get_by_role("button", name="Stop now …").click()
+    expect(page.locator("dialog h2")).to_have_text(f"Stop the night of {TAG} now?")
+    expect(page).to_have_title("nov22 · Nightlab")
+    with locked(night.folder.parent / "nov22"):
+        page.locator("dialog").get_by_role("button", name="Stop now").click()
+        expect(page.locator(".said")).to_contain_text("stops now")
+    assert (night.folder / "STOP").read_text().strip() == "now"
+    assert not (night.folder.parent / "nov22" / "STOP").exists()
+
+
+@pytest.mark.usefixtures("slow")
+def test_a_detail_that_was_hidden_while_it_was_read_is_there(page: Page, site: Site) -> None:
+    """Somebody opens a line and goes on typing in the search."""
+    open_page(page, site)
+    page.locator(f"{line_of(page, 5)} button.opener").click()
+    expect(page.locator("#detail-5")).to_have_text("Reading …")
+    search = page.get_by_label("Search titles")
+    search.fill("no such title")
+    expect(page.locator("tr.line")).to_have_count(0)
+    page.wait_for_timeout(1000 * SLOW_S + 500)
+    search.fill("")
+    expect(page.locator("#detail-5")).to_contain_text("step 1", timeout=1000)
+
+
+COUNT_WATCHERS = """
+window.watching = 0;
+window.ResizeObserver = class extends ResizeObserver {
+  observe(...given) { window.watching += 1; super.observe(...given); }
+  disconnect() { window.watching -= 1; super.disconnect(); }
+};
+"""
+OPEN_AND_LEAVE = """async (tag) => {
+  const curve = [1, 2, 3].map((at) => ({ train_s: at, step: at, loss: 4 - at }));
+  const texts = { hypothesis: "", verdict: "", reason: "", log_tail: "" };
+  const lists = { notes: [], diff: [], parent_curve: [], audit: [], telemetry: [], conditions: [] };
+  const table = Nightlab.tableView(async (number) => ({ number, parent: null, diff_cut: 0, curve, ...texts, ...lists }));
+  document.getElementById("main").append(table.node);
+  const story = Nightlab.live.stories.get(tag);
+  const counts = [window.watching];
+  table.show(story);
+  for (const number of [5, 6]) table.open(number);
+  await new Promise((done) => setTimeout(done, 200));
+  counts.push(window.watching);
+  table.show({ ...story, tag: "another" });
+  counts.push(window.watching, table.opened().length);
+  return counts;
+}"""
+
+
+def test_what_was_open_in_another_campaign_is_closed(page: Page, site: Site, night: Night) -> None:
+    """Who walks through a year of campaigns would drag every chart along that he ever opened."""
+    night.stop()
+    page.add_init_script(COUNT_WATCHERS)
+    open_page(page, site, f"#c={TAG}")
+    before, open_, after, opened = page.evaluate(OPEN_AND_LEAVE, TAG)
+    assert (open_, after, opened) == (before + 2, before, 0)
+
+
+def test_a_campaign_that_was_deleted_is_said_to_be_gone(
+    page: Page, site: Site, night: Night, watched: Watched
+) -> None:
+    """It was measured, and its rows are on the screen: it is neither an empty night nor a lost connection."""
+    night.stop()
+    open_page(page, site, f"#c={TAG}")
+    shutil.rmtree(night.folder)
+    problem = page.locator("main > .problem")
+    expect(problem).to_contain_text("no campaign")
+    expect(page.locator("tr.line")).to_have_count(SO_FAR)
+    page.evaluate(HIDE)
+    page.evaluate("turn(true)")
+    page.evaluate("turn(false)")  # the page comes again, and there is nothing to follow
+    expect(problem).to_contain_text("there is no campaign of that name")
+    expect(page.locator(".connection")).to_have_text("Not live; trying again")
+    make_campaign(night.folder.parent, make_night(7))
+    expect(page.locator("tr.line")).to_have_count(7, timeout=20_000)
+    expect(problem).to_be_hidden()
+    assert all("404" in text for text in watched.problems)
+    watched.problems.clear()
+
+
+def test_a_reader_who_is_refused_is_told_why(
+    page: Page, context: BrowserContext, night: Night, watched: Watched
+) -> None:
+    """The token is another since the server was started again: waiting for a connection would be for ever."""
+    with served(night.folder.parent, door=Door(names=LOOPBACK_NAMES, token=TOKEN)) as site:
+        open_page(page, site, f"?token={TOKEN}")
+    door = Door(names=LOOPBACK_NAMES, token="y" * 43)
+    with served(night.folder.parent, door=door, port=site.port):
+        expect(page.locator(".connection")).to_have_text(
+            "Not live; trying again", timeout=PATIENCE_S * 1000
+        )
+        expect(page.locator("main > .problem")).to_contain_text("needs its token")
+        page.goto("about:blank")
+    watched.problems.clear()  # the browser says each refusal on its console
+
+
+def test_an_old_moment_is_told_with_its_age(page: Page, site: Site, night: Night) -> None:
+    """With a full disk the last that was written stands for hours."""
+    night.stop()
+    with locked(night.folder):
+        os.utime(night.folder / "lock", (0.0, 0.0))
+        at = datetime.now(UTC) - timedelta(seconds=125)
+        write_now(night.folder, replace(night._now(), at=at.isoformat()))
+        open_page(page, site)
+        expect(page.locator("#now .phase")).to_contain_text("training, as of 2 min 0 s ago")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -114,6 +114,7 @@ DOORS = {
     "starlette": {"lab/serving.py", "lab/mcp/", "lab/dashboard/"},
     "sse_starlette": {"lab/dashboard/"},
     "uvicorn": {"lab/serving.py", "lab/mcp/"},
+    "h11": {"lab/serving.py"},
     "pygments": {"lab/story/"},
     "anyio": {"lab/mcp/"},
     "zstandard": {"lab/bundle/archive.py"},

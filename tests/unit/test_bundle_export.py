@@ -15,11 +15,13 @@ from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from lab.bundle import export as export_module
 from lab.bundle.archive import BLOCK
 from lab.bundle.export import Wanted, export
 from lab.bundle.layout import most_bytes
@@ -27,7 +29,7 @@ from lab.bundle.unpacked import opened
 from lab.campaign import Campaign
 from lab.errors import BadInput, BundleError, CampaignBusy, CampaignError
 from lab.ledger import Record
-from lab.runs import locked
+from lab.runs import is_running, locked
 from lab.settings import Settings
 from tests.unit.exported import SEED_PY, make_campaign, make_facts, make_settings, unpack
 
@@ -333,6 +335,24 @@ def test_a_campaign_that_somebody_works_on_is_not_exported(tmp_path: Path) -> No
     settings = make(tmp_path / "a")
     with locked(settings.runs / "nov23"), pytest.raises(CampaignBusy):
         ship(settings, tmp_path / "b.tar.zst")
+
+
+def test_who_bundles_a_campaign_does_not_run_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every page would show a night, with buttons to stop it; but no night may begin meanwhile."""
+    settings = make(tmp_path / "a")
+    folder, seal, seen = settings.runs / "nov23", export_module._seal, []
+
+    def looking(*given: Any, **named: Any) -> list[str]:
+        seen.append(is_running(folder))
+        with pytest.raises(CampaignBusy), locked(folder):
+            pass
+        return seal(*given, **named)
+
+    monkeypatch.setattr(export_module, "_seal", looking)
+    ship(settings, tmp_path / "b.tar.zst")
+    assert seen == [False]
 
 
 def test_an_altered_ledger_is_not_shipped(tmp_path: Path) -> None:

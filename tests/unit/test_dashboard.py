@@ -7,6 +7,7 @@ import contextlib
 import gzip
 import json
 import shutil
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -16,15 +17,16 @@ from typing import Any
 
 import pytest
 
-from lab.dashboard.watching import LOOK_EVERY_S, MOST_ROOMS, Room, Watcher
+from lab.dashboard.rooms import LOOK_EVERY_S, Room
+from lab.dashboard.watching import MOST_ROOMS, Watcher
 from lab.imported import import_results
-from lab.runs import locked
+from lab.runs import kept_still, locked
 from lab.story.now import write_now
 from lab.story.reading import Tale
-from lab.story.shapes import Now, Point
+from lab.story.shapes import Now, Point, Story
 from tests.unit.handed_in import NIGHT, SO_FAR, make_campaign, write_record
 from tests.unit.nights import make_night, make_record
-from tests.unit.served import Site, served
+from tests.unit.served import PATIENCE_S, Site, served
 
 TAG = "nov23"
 HOSTILE = '</script><img src=x onerror="alert(1)"> \u2028 data: x'
@@ -60,6 +62,12 @@ def now_of(step: int, title: str = "Wider") -> Now:
 def as_sent(value: object) -> Any:
     """A shape as a page gets it."""
     return json.loads(json.dumps(asdict(value)))  # type: ignore[call-overload]
+
+
+def since(site: Site, count: int) -> str:
+    """The events for a reader who has so many rows, of a Story that is not the last."""
+    edition = site.get(f"/api/campaigns/{TAG}")["state"].rpartition("-")[0]
+    return f"/api/campaigns/{TAG}/events?after={count}&has={edition}-0"
 
 
 def test_the_page_and_its_files_come_from_here(site: Site) -> None:
@@ -226,7 +234,7 @@ def test_hostile_words_travel_as_text(tmp_path: Path) -> None:
 def test_a_growing_campaign_is_followed(site: Site) -> None:
     """Within two seconds, and only what is new: a night of 1,000 experiments is not sent again each minute."""
     folder = site.runs / TAG
-    with site.events(f"/api/campaigns/{TAG}/events?after={SO_FAR}") as events:
+    with site.events(since(site, SO_FAR)) as events:
         first = events.next("story")
         assert (first.data["first"], first.data["new_rows"]) == (SO_FAR, [])
         assert events.next("now").data is None
@@ -247,26 +255,26 @@ def test_a_growing_campaign_is_followed(site: Site) -> None:
 
 def test_a_reader_says_what_it_has(site: Site) -> None:
     """`after` is what the page loaded; after a lost connection the browser itself says what came last."""
-    path = f"/api/campaigns/{TAG}/events"
-    with site.events(f"{path}?after=2") as events:
+    with site.events(since(site, 2)) as events:
         event = events.next("story").data
         assert (event["first"], [row["number"] for row in event["new_rows"]]) == (
             2,
             list(range(3, SO_FAR + 1)),
         )
-    with site.events(f"{path}?after=2", **{"Last-Event-ID": str(SO_FAR - 1)}) as events:
+    with site.events(since(site, 2), **{"Last-Event-ID": str(SO_FAR - 1)}) as events:
         assert [row["number"] for row in events.next("story").data["new_rows"]] == [SO_FAR]
-    with site.events(f"{path}?after=900") as events:  # it has rows of another campaign of that name
-        event = events.next("story").data
-        assert (event["first"], len(event["new_rows"])) == (0, SO_FAR)
-    with site.events(path) as events:
-        assert len(events.next("story").data["new_rows"]) == SO_FAR
+    path = f"/api/campaigns/{TAG}/events"
+    whole = f"{path}?after=2&has="  # has rows of another campaign of that name, or does not say of which
+    for asked in (since(site, 900), path, f"{path}?after=2", whole, f"{whole}other.1.1-1"):
+        with site.events(asked) as events:
+            event = events.next("story").data
+            assert (event["first"], len(event["new_rows"])) == (0, SO_FAR), asked
 
 
 def test_a_ledger_that_begins_anew_is_sent_anew(site: Site) -> None:
     """Somebody removes a campaign and starts another of the same name while a page is open."""
     folder = site.runs / TAG
-    with site.events(f"/api/campaigns/{TAG}/events?after={SO_FAR}") as events:
+    with site.events(since(site, SO_FAR)) as events:
         assert events.next("story").data["first"] == SO_FAR
         (folder / "ledger.jsonl").unlink()
         write_record(folder, make_record(1, kind="baseline", title="another"))
@@ -279,7 +287,7 @@ def test_a_ledger_that_begins_anew_is_sent_anew(site: Site) -> None:
 def test_what_runs_now_is_told(site: Site) -> None:
     """Phase, curve and log of the experiment under way, and at last that nothing runs."""
     folder = site.runs / TAG
-    with site.events(f"/api/campaigns/{TAG}/events?after={SO_FAR}") as events:
+    with site.events(since(site, SO_FAR)) as events:
         assert events.next("story").data["running"] is False
         assert events.next("now").data is None
         with locked(folder):
@@ -336,7 +344,7 @@ def test_any_number_of_readers_cost_one_look(site: Site, monkeypatch: pytest.Mon
         return look(room)
 
     monkeypatch.setattr(Room, "look", counted)
-    path = f"/api/campaigns/{TAG}/events?after={SO_FAR}"
+    path = since(site, SO_FAR)
     with contextlib.ExitStack() as readers:
         streams = [readers.enter_context(site.events(path)) for _ in range(10)]
         for stream in streams:
@@ -385,7 +393,7 @@ def test_campaigns_that_nobody_follows_are_closed(tmp_path: Path) -> None:
         with watcher.following(watcher.room("c0")):
             for number in range(20):
                 watcher.room(f"c{number}").story_json()
-            return [tag for tag, room in watcher._rooms.items() if room.tale]
+            return [tag for tag, room in watcher._rooms.items() if room.is_open]
 
     kept = asyncio.run(walk())
     assert "c0" in kept, "somebody follows it"
@@ -411,3 +419,194 @@ def test_a_start_reads_the_newest_campaign_once(
         assert site.get("/api/campaigns")["campaigns"][0]["tag"] == TAG
         assert len(site.get(f"/api/campaigns/{TAG}")["rows"]) == SO_FAR
     assert opened == [tmp_path / TAG]
+
+
+def test_who_looks_first_does_not_take_the_news_from_others(site: Site) -> None:
+    """A second reader opens the page just when the night ends; the first must not go on to see it run."""
+    folder = site.runs / TAG
+    with site.events("/api/events") as listed, site.events(since(site, SO_FAR)) as followed:
+        with locked(folder):
+            while not listed.next("campaigns").data["campaigns"][0]["running"]:
+                pass
+            while not followed.next("story").data["running"]:
+                pass
+            time.sleep(1.2 * LOOK_EVERY_S)  # what was looked at just now is not looked at again
+        began = time.monotonic()
+        while time.monotonic() - began < 2 * LOOK_EVERY_S:  # between any two looks of the watcher's
+            listed_running = site.get("/api/campaigns")["campaigns"][0]["running"]
+            assert site.get(f"/api/campaigns/{TAG}/experiments/1")
+            time.sleep(0.05)
+        assert listed_running is False
+        assert listed.next("campaigns").data["campaigns"][0]["running"] is False
+        assert followed.next("story").data["running"] is False
+
+
+def test_a_look_tells_what_others_saw_before_it(tmp_path: Path) -> None:
+    """The property itself, without the clock: what was announced last is what counts."""
+    folder = make_campaign(tmp_path)
+
+    async def looked() -> list[bool]:
+        watcher = Watcher(tmp_path)
+        room = watcher.room(TAG)
+        assert room.look() and watcher.shelf.look(), "nothing was announced before"
+        with locked(folder):
+            room._looked_at = watcher.shelf._looked_at = 0.0
+            room.story_json()
+            watcher.shelf.visit()
+            return [room.look(), watcher.shelf.look(), room.look(), watcher.shelf.look()]
+
+    assert asyncio.run(looked()) == [True, True, False, False]
+
+
+def test_a_fault_of_ours_is_that_campaigns_problem(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No reader foresees every file; nobody's page may be ended by one, and what was mended is shown again."""
+    shutil.copytree(site.runs / TAG, site.runs / "bad")
+    story = Tale.story
+    bad = True
+
+    def broken(tale: Tale) -> Story:
+        if tale.tag == "bad" and bad:
+            raise ValueError("Unknown format code 'g' for object of type 'str'")
+        return story(tale)
+
+    with (
+        site.events(since(site, SO_FAR)) as good,
+        site.events("/api/campaigns/bad/events") as followed,
+        site.events("/api/events") as listed,
+    ):
+        followed.next("story")
+        monkeypatch.setattr(Tale, "story", broken)
+        write_record(site.runs / "bad", make_record(SO_FAR + 1))
+        words = followed.next("problem").data["error"]
+        assert "ValueError" in words and "Unknown" not in words
+        assert "Unknown format code" in caplog.text
+        while not any(brief["problem"] for brief in listed.next("campaigns").data["campaigns"]):
+            pass
+        assert site.ask("/api/campaigns/bad").status == 409
+        write_record(site.runs / TAG, make_record(SO_FAR + 1, title="goes on"))
+        while not (rows := good.next("story").data["new_rows"]):
+            pass
+        assert rows[-1]["title"] == "goes on"
+        bad = False
+        write_record(site.runs / "bad", make_record(SO_FAR + 2))
+        assert len(followed.next("story").data["new_rows"]) == SO_FAR + 2
+
+
+def test_a_look_that_fails_is_followed_by_the_next(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One fault at two in the morning, and the page of the whole team would be dead until somebody restarts it."""
+    look, fails = Room.look, [True]
+
+    def at_first(room: Room) -> bool:
+        if fails:
+            fails.clear()
+            raise MemoryError("nothing left")
+        return look(room)
+
+    with site.events(since(site, SO_FAR)) as events:
+        events.next("now")
+        monkeypatch.setattr(Room, "look", at_first)
+        write_record(site.runs / TAG, make_record(SO_FAR + 1, title="after it"))
+        assert events.next("story").data["new_rows"][0]["title"] == "after it"
+    assert not fails and "nothing left" in caplog.text
+    with site.events(since(site, SO_FAR)) as events:
+        assert events.next("story")
+
+
+def test_another_campaign_of_the_name_is_sent_whole(site: Site) -> None:
+    """A tab that comes back has four rows of a night that was deleted; they are none of the new night's."""
+    state = site.get(f"/api/campaigns/{TAG}")["state"]
+    folder = site.runs / TAG
+    shutil.rmtree(folder)
+    make_campaign(site.runs, make_night(SO_FAR + 3, seed=9))
+    time.sleep(1.1 * LOOK_EVERY_S)
+    with site.events(f"/api/campaigns/{TAG}/events?after={SO_FAR}&has={state}") as events:
+        told = events.next("story").data
+        assert (told["first"], len(told["new_rows"])) == (0, SO_FAR + 3)
+
+
+def test_a_campaign_that_goes_is_said_to_be_gone(site: Site) -> None:
+    """`Nothing has been measured yet` would be the words for a night that never was."""
+    with site.events(since(site, SO_FAR)) as events:
+        events.next("now")
+        shutil.rmtree(site.runs / TAG)
+        assert "no campaign" in events.next("problem").data["error"]
+        assert site.ask(f"/api/campaigns/{TAG}").status == 404
+        make_campaign(site.runs, make_night(7, seed=9))
+        told = events.next("story").data
+        assert (told["first"], len(told["new_rows"])) == (0, 7)
+
+
+def test_a_room_that_was_closed_meanwhile_is_followed_all_the_same(tmp_path: Path) -> None:
+    """Between a request and its stream others may ask for as many campaigns as stay open."""
+    campaign = make_campaign(tmp_path / "made")
+    runs = tmp_path / "runs"
+    for number in range(MOST_ROOMS + 2):
+        shutil.copytree(campaign, runs / f"c{number}")
+
+    async def follow() -> None:
+        watcher = Watcher(runs)
+        room = watcher.room("c0")
+        for number in range(1, MOST_ROOMS + 2):
+            watcher.room(f"c{number}")
+        assert "c0" not in watcher._rooms
+        with watcher.following(room):
+            await asyncio.wait_for(room.beat.wait(), 3 * LOOK_EVERY_S)
+        assert not watcher._followed
+
+    asyncio.run(follow())
+
+
+def test_a_campaign_that_is_being_read_does_not_hold_up_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One ledger of months must not keep a reader of another campaign waiting behind the list."""
+    campaign = make_campaign(tmp_path / "made")
+    runs = tmp_path / "runs"
+    for tag in ("long", "short"):
+        shutil.copytree(campaign, runs / tag)
+    opened = Tale.open.__func__  # type: ignore[attr-defined]
+    reading, go_on = threading.Event(), threading.Event()
+
+    def slowly(cls: type[Tale], folder: Path) -> Tale:
+        if folder.name == "long":
+            reading.set()
+            assert go_on.wait(PATIENCE_S)
+        tale: Tale = opened(cls, folder)
+        return tale
+
+    async def ask() -> None:
+        watcher = Watcher(runs)
+        short = watcher.room("short")
+        short.story_json()
+        monkeypatch.setattr(Tale, "open", classmethod(slowly))
+        listing = threading.Thread(target=watcher.shelf.look)
+        listing.start()
+        try:
+            assert reading.wait(PATIENCE_S)
+            answering = threading.Thread(target=short.story_json)
+            answering.start()
+            answering.join(2.0)
+            assert not answering.is_alive(), "it waits for the list"
+        finally:
+            go_on.set()
+            listing.join(PATIENCE_S)
+        assert len(watcher.shelf.briefs) == 2
+
+    asyncio.run(ask())
+
+
+def test_a_bundle_in_the_making_is_no_night(site: Site) -> None:
+    """A STOP that the page left for it would end the next night before it begins."""
+    folder = site.runs / TAG
+    write_now(folder, now_of(1))
+    with kept_still(folder):
+        assert site.get(f"/api/campaigns/{TAG}")["running"] is False
+        assert site.get("/api/campaigns")["campaigns"][0]["running"] is False
+        answer = site.post(f"/api/campaigns/{TAG}/stop", {"when": "after"})
+        assert answer.status == 409 and not (folder / "STOP").exists()
+        with site.events(since(site, SO_FAR)) as events:
+            assert events.next("now").data is None

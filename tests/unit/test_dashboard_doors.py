@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -9,11 +10,13 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from lab import serving
 from lab.dashboard import CLOSING_S, TOKEN_FILE, serve_dashboard
 from lab.dashboard.gate import LOOPBACK_NAMES, MOST_BODY_BYTES, Door
 from lab.errors import BadInput
@@ -213,6 +216,39 @@ def test_a_body_is_bounded(site: Site) -> None:
     assert not (site.runs / TAG / "STOP").exists()
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: 127.0", id="half-a-head"),
+        pytest.param(b"GET /no HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\nGET /", id="half-of-a-second"),
+        pytest.param(
+            f"POST {STOP} HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Nightlab: 1\r\n"
+            "Content-Type: application/json\r\nContent-Length: 9\r\n\r\n{".encode(),
+            id="half-a-body",
+        ),
+    ],
+)
+def test_who_asks_nothing_does_not_keep_readers_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
+    """So many connections are let in, and no more; holding all of them costs a stranger nothing."""
+    monkeypatch.setattr(serving, "MOST_CONNECTIONS", 8)
+    monkeypatch.setattr(serving, "REQUEST_PATIENCE_S", 1.5)
+    make_campaign(tmp_path / "runs")
+    with served(tmp_path / "runs") as site, contextlib.ExitStack() as held:
+        events = held.enter_context(site.events("/api/events"))
+        events.next("campaigns")
+        for _ in range(8):
+            address = ("127.0.0.1", site.port)
+            silent = held.enter_context(socket.create_connection(address, timeout=PATIENCE_S))
+            silent.sendall(sent)
+        wait_until(lambda: site.ask("/api/campaigns").status == 503)
+        wait_until(lambda: site.ask("/api/campaigns").status == 200, seconds=6.0)
+        with locked(tmp_path / "runs" / TAG):  # and who reads stays
+            assert events.next("campaigns").data["campaigns"][0]["running"]
+
+
 def run_page(place: Path, *words: str, **environment: str) -> subprocess.Popen[str]:
     """`lab dashboard` as a user starts it."""
     return subprocess.Popen(
@@ -305,6 +341,21 @@ def test_beyond_loopback_a_token_is_asked_for(tmp_path: Path) -> None:
         page.communicate(timeout=PATIENCE_S)
     finally:
         page.kill()
+
+
+def test_the_address_that_is_printed_is_answered(tmp_path: Path) -> None:
+    """All of 127.0.0.0/8 is loopback, and needs no token."""
+    make_campaign(tmp_path / "runs")
+    page = run_page(tmp_path, "--host", "127.0.0.2")
+    try:
+        line, port = said(page)
+        address = line.split()[-1]
+        assert address == f"http://127.0.0.2:{port}/"
+        with urllib.request.urlopen(address, timeout=PATIENCE_S) as answer:
+            assert answer.status == 200
+    finally:
+        page.send_signal(signal.SIGINT)
+        page.communicate(timeout=PATIENCE_S)
 
 
 def test_a_token_that_was_given_is_not_printed(tmp_path: Path) -> None:

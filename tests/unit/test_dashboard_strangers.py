@@ -13,7 +13,7 @@ import pytest
 from lab.dashboard import serve_dashboard
 from lab.errors import BadInput
 from lab.settings import read_settings
-from lab.story.reading import list_briefs
+from lab.story.briefs import list_briefs
 from tests.unit.handed_in import make_campaign
 from tests.unit.served import served
 

@@ -60,6 +60,43 @@ def test_a_note_of_the_longest_length_is_taken(tmp_path: Path) -> None:
     assert read_pinned(tmp_path) == ("x" * MOST_CHARS,)
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        pytest.param(b"# For the agent\n\n- a list\n    - with indents\n\n", id="layout"),
+        pytest.param(b"y" * 1_500 + b"\nand more\n", id="a-line-longer-than-a-note"),
+        pytest.param(b"without an end", id="no-last-line-break"),
+        pytest.param(b"\xff\xfe no text\r\n", id="bytes"),
+    ],
+)
+def test_what_a_person_wrote_by_hand_stays_as_it_is(tmp_path: Path, written: bytes) -> None:
+    """A button on a page may add a line to somebody's file; it may not shorten it."""
+    (tmp_path / PINNED_FILE).write_bytes(written)
+    before = read_pinned(tmp_path)
+    pin_note(tmp_path, "one more")
+    after = (tmp_path / PINNED_FILE).read_bytes()
+    assert after == written.removesuffix(b"\n") + b"\none more\n"
+    assert read_pinned(tmp_path) == (*before, "one more")
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        pytest.param((b"z" * 999 + b"\n") * 6, id="six-characters-are-left"),
+        pytest.param(b"\n" * 8 * MOST_PINNED_CHARS, id="below-what-is-looked-at"),
+        pytest.param(b"x\n" + b" " * 10**6, id="a-large-file"),
+    ],
+)
+def test_a_note_that_no_brief_would_carry_whole_is_not_pinned(
+    tmp_path: Path, written: bytes
+) -> None:
+    """Its reader was told that the agent reads it."""
+    (tmp_path / PINNED_FILE).write_bytes(written)
+    with pytest.raises(BadInput, match="no more notes fit"):
+        pin_note(tmp_path, "one more")
+    assert (tmp_path / PINNED_FILE).read_bytes() == written
+
+
 def test_no_more_is_pinned_than_every_brief_can_carry(tmp_path: Path) -> None:
     """The old ones stay: nobody loses what was said to them without a word."""
     for number in range(MOST_PINNED_CHARS // MOST_CHARS):

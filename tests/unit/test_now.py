@@ -5,17 +5,21 @@ from __future__ import annotations
 import errno
 import json
 import math
-from dataclasses import replace
+import os
+import time
+from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from lab.runs import locked
-from lab.story.now import MOST_BYTES, NOW_FILE, read_now, remove_now, write_now
+from lab.errors import CampaignBusy
+from lab.runs import is_running, kept_still, locked
+from lab.story.now import MOST_BYTES, NOW_FILE, OLD_S, read_now, remove_now, write_now
 from lab.story.shapes import CURVE_POINTS, LOG_CHARS, Now, Point
 
 NOW = Now(
-    at="2026-11-24T00:00:00+00:00",
+    at="2999-11-24T00:00:00+00:00",  # no controller took its campaign later
     pid=7,
     experiment=3,
     kind="candidate",
@@ -46,6 +50,50 @@ def test_what_is_written_is_read_while_a_controller_holds_the_campaign(tmp_path:
     assert read_now(tmp_path) is None, "nobody holds it: a killed night left the file"
 
 
+@pytest.mark.parametrize(
+    ("age_s", "old_s"),
+    [
+        pytest.param(0.0, None, id="of-this-moment"),
+        pytest.param(OLD_S - 2.0, None, id="a-slow-disk"),
+        pytest.param(OLD_S + 2.0, OLD_S, id="old"),
+        pytest.param(3600.0 + 10.0, 3600, id="an-hour"),
+    ],
+)
+def test_what_nobody_writes_any_more_is_told_with_its_age(
+    tmp_path: Path, age_s: float, old_s: int | None
+) -> None:
+    """With a full disk or an engine that hangs, a page would show a curve of an hour ago as that of this moment."""
+    with locked(tmp_path):
+        os.utime(tmp_path / "lock", (0.0, 0.0))  # this night holds it since long ago
+        at = datetime.now(UTC) - timedelta(seconds=age_s)
+        write_now(tmp_path, replace(NOW, at=at.isoformat(timespec="milliseconds"), old_s=7))
+        now = read_now(tmp_path)
+    assert now is not None and now.old_s == old_s
+
+
+def test_what_another_controller_left_means_nothing(tmp_path: Path) -> None:
+    """A night was killed in its training; an audit holds the campaign now, and trains nothing."""
+    with locked(tmp_path):
+        now = replace(NOW, at=datetime.now(UTC).isoformat())
+        write_now(tmp_path, now)
+        assert read_now(tmp_path) == now
+    time.sleep(0.02)  # the kernel's clock of files goes in steps
+    with locked(tmp_path):
+        assert read_now(tmp_path) is None
+
+
+def test_nobody_who_bundles_a_campaign_runs_it(tmp_path: Path) -> None:
+    """What a killed night left would come alive again for as long as the export takes; nor may a night begin."""
+    write_now(tmp_path, NOW)
+    with kept_still(tmp_path), kept_still(tmp_path):
+        assert not is_running(tmp_path)
+        assert read_now(tmp_path) is None
+        with pytest.raises(CampaignBusy, match="bundled"), locked(tmp_path):
+            pass
+    with locked(tmp_path), pytest.raises(CampaignBusy), kept_still(tmp_path):
+        pass
+
+
 def test_after_the_night_there_is_no_file(tmp_path: Path) -> None:
     """And removing it twice is no error."""
     with locked(tmp_path):
@@ -65,6 +113,8 @@ def test_after_the_night_there_is_no_file(tmp_path: Path) -> None:
         b"[]",
         b'{"at": 7}',
         json.dumps({"at": "x"}).encode(),
+        json.dumps(asdict(replace(NOW, at="in the night"))).encode(),
+        json.dumps(asdict(replace(NOW, at="0001-01-01T00:00:00"))).encode(),
         b"\xff\xfe",
         b" " * (MOST_BYTES + 1),
     ],

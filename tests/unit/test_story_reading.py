@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,10 @@ from lab.imported import import_results
 from lab.ledger import best_of
 from lab.outcome import Status
 from lab.runs import locked
-from lab.story import reading
-from lab.story.reading import Tale, list_briefs
+from lab.story import briefs as briefs_module
+from lab.story.briefs import Briefs, list_briefs
+from lab.story.reading import Tale
+from lab.story.shapes import Story
 from tests.unit.bundles import make_campaign
 from tests.unit.nights import make_night, make_record, make_seed
 from tests.unit.stories import lines_of, many, tell
@@ -213,17 +216,83 @@ def test_one_bad_campaign_does_not_hide_the_others(tmp_path: Path) -> None:
 
 
 def test_a_list_reads_only_what_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A page asks for it again and again, and a night that runs is open already."""
+    """A page asks for it again and again, in a lab of any age, and a night that runs is open already."""
     tell(tmp_path / "one", make_night(5))
-    tell(tmp_path / "two", make_seed(1.9, 1.91))
-    tales = {"two": Tale.open(tmp_path / "two")}
-    before = list_briefs(tmp_path, tales)
-    monkeypatch.setattr(reading.Tale, "open", pytest.fail)
-    assert list_briefs(tmp_path, tales) == before
+    two = tell(tmp_path / "two", make_seed(1.9, 1.91))
+    known = Briefs(tmp_path)
+    with locked(two):
+        before = known.read()
+        monkeypatch.setattr(briefs_module.Tale, "open", pytest.fail)
+        assert known.read() == before
+        grown = [*make_seed(1.9, 1.91), make_record(3, status=Status.CRASHED)]
+        lines = lines_of(dataclasses.asdict(record) for record in grown)
+        (two / "ledger.jsonl").write_bytes(b"".join(lines))
+        assert {brief.tag: brief.tried for brief in known.read()}["two"] == 1
     monkeypatch.undo()
     tell(tmp_path / "one", make_seed(1.8, 1.81))
-    tell(tmp_path / "two", [*make_seed(1.9, 1.91), make_record(3, status=Status.CRASHED)])
-    assert tales["two"].refresh()  # whoever opened it also follows it
-    after = {brief.tag: brief for brief in list_briefs(tmp_path, tales)}
+    after = {brief.tag: brief for brief in known.read()}
     assert after["one"].baseline_bpb == pytest.approx(1.805)
-    assert after["two"].tried == 1
+    assert not after["two"].running
+    shutil.rmtree(tmp_path / "one")
+    assert [brief.tag for brief in known.read()] == ["two"]
+
+
+def test_a_fault_of_ours_in_one_campaign_does_not_hide_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No reader foresees every file; it is told once where it can be mended."""
+    for tag in ("good", "bad"):
+        tell(tmp_path / tag, make_night(5))
+    story = Tale.story
+
+    def broken(tale: Tale) -> Story:
+        if tale.tag == "bad":
+            raise RecursionError("too deep")
+        return story(tale)
+
+    monkeypatch.setattr(Tale, "story", broken)
+    known = Briefs(tmp_path)
+    for _ in range(2):
+        problems = {brief.tag: brief.problem for brief in known.read()}
+        assert problems == {"good": None, "bad": "it cannot be read: RecursionError."}
+    assert len(caplog.records) == 1 and "too deep" in caplog.text
+
+
+def test_another_campaign_of_the_name_is_read_anew(tmp_path: Path) -> None:
+    """Somebody deletes a night and starts it again under its tag; a head of the one over rows of the other would lie."""
+    folder = tell(tmp_path / "nov23", make_night(5), profile="cpu")
+    tale = Tale.open(folder)
+    edition = tale.edition
+    tell(folder, make_night(9, seed=3), profile="smoke")  # the same files, and longer than before
+    assert tale.refresh()
+    assert tale.edition > edition
+    assert tale.story() == Tale.open(folder).story()
+    assert tale.story().profile == "smoke"
+    shutil.rmtree(folder)
+    with pytest.raises(CampaignError, match="no campaign"):
+        tale.refresh()
+
+
+def test_another_table_of_the_name_is_read_anew(tmp_path: Path) -> None:
+    """What was imported can be taken away and imported again, too."""
+    table = tmp_path / "results.tsv"
+    head = "commit\tval_bpb\tmemory_gb\tstatus\tdescription\n"
+    table.write_text(head + "a\t1.5\t1\tkeep\tx\n")
+    tale = Tale.open(import_results(tmp_path / "runs", table, "theirs"))
+    assert not tale.refresh()
+    shutil.rmtree(tale.folder)
+    table.write_text(head + "a\t1.5\t1\tkeep\tx\nb\t1.4\t1\tkeep\ty\n")
+    import_results(tmp_path / "runs", table, "theirs")
+    assert tale.refresh()
+    assert len(tale.story().rows) == 2
+
+
+def test_a_line_that_was_taken_back_makes_another_edition(tmp_path: Path) -> None:
+    """A reader who has the row that went must not keep it when another takes its number."""
+    folder = tell(tmp_path / "nov23", make_night(6))
+    tale = Tale.open(folder)
+    edition = tale.edition
+    lines = (folder / "ledger.jsonl").read_bytes().splitlines(keepends=True)
+    (folder / "ledger.jsonl").write_bytes(b"".join(lines[:5]))
+    assert tale.refresh()
+    assert tale.edition > edition

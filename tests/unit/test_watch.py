@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import io
+import json
 import os
 import pty
 import re
@@ -242,6 +243,34 @@ def test_a_killed_night_is_said_to_be_one(tmp_path: Path) -> None:
     said = console.file.getvalue()  # type: ignore[attr-defined]
     assert "has ended without a word" in said
     assert "old" not in said, "what was there before is not told again"
+
+
+@pytest.mark.parametrize(
+    ("last", "killed"),
+    [
+        pytest.param(["overnight.finished"], False, id="just-ended"),
+        pytest.param(["overnight.finished", "report.written"], False, id="and-something-after"),
+        pytest.param(["overnight.finished", "overnight.started"], True, id="another-began"),
+        pytest.param(["replay.finished"], False, id="a-replay"),
+        pytest.param(["experiment.finished"], True, id="no-last-word"),
+    ],
+)
+def test_a_night_that_has_just_ended_was_not_killed(
+    tmp_path: Path, last: list[str], killed: bool
+) -> None:
+    """It said so, and holds its campaign for as long as the report takes to write."""
+    folder = make_campaign(tmp_path)
+    events = [{"event": name, "reason": "the time is up", "tag": "x"} for name in last]
+    (folder / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
+    console = Console(file=io.StringIO(), width=100)
+    with locked(folder):
+        watcher = threading.Thread(target=watch, args=(folder, console))
+        watcher.start()
+        time.sleep(0.7)
+    watcher.join(PATIENCE_S)
+    said = console.file.getvalue()  # type: ignore[attr-defined]
+    assert ("without a word" in said) is killed
+    assert "the time is up" not in said, "what was there before is not told again"
 
 
 def test_a_night_that_has_only_begun_is_watched(tmp_path: Path) -> None:

@@ -10,11 +10,11 @@
     const said = N.el("p", { class: "said", role: "status" });
     let tag = "";
 
-    async function send(what, body, button) {
+    async function send(what, body, button, whose = tag) {
       button.disabled = true;
       said.className = "said";
       try {
-        said.textContent = (await N.send(tag, what, body)).said;
+        said.textContent = (await N.send(whose, what, body)).said;
         return true;
       } catch (problem) {
         said.className = "said problem";
@@ -28,10 +28,10 @@
     const after = N.el("button", { type: "button", text: "Stop after this experiment" });
     after.addEventListener("click", () => send("stop", { when: "after" }, after));
     const now = N.el("button", { type: "button", class: "danger", text: "Stop now …" });
-    const dialog = question(() => send("stop", { when: "now" }, now));
-    now.addEventListener("click", () => dialog.showModal());
+    const question = stopQuestion((whose) => send("stop", { when: "now" }, now, whose));
+    now.addEventListener("click", () => question.ask(tag));
     const stops = N.el("div", { class: "stops" }, after, now);
-    const node = N.section("actions", "Do something", stops, dialog,
+    const node = N.section("actions", "Do something", stops, question.dialog,
       N.el("div", { class: "forms" }, noteForm(send), queueForm(send)), said);
     return {
       node,
@@ -44,21 +44,31 @@
     };
   };
 
-  function question(yes) {
+  // Another campaign may be shown by the time of the answer: what was asked about is what is stopped.
+  function stopQuestion(yes) {
     const dialog = N.el("dialog", { "aria-labelledby": "stop-title" });
+    const title = N.el("h2", { id: "stop-title" });
+    let whose = "";
     const stop = N.el("button", { type: "button", class: "danger", text: "Stop now" });
     const keep = N.el("button", { type: "button", text: "Let it run" });
     keep.autofocus = true;
     stop.addEventListener("click", () => {
       dialog.close();
-      yes();
+      yes(whose);
     });
     keep.addEventListener("click", () => dialog.close());
     dialog.append(
-      N.el("h2", { id: "stop-title", text: "Stop the night now?" }),
+      title,
       N.el("p", { text: "The running experiment is broken off and has no result. Everything before it is kept, and the same TAG goes on from there." }),
       N.el("div", { class: "stops" }, stop, keep));
-    return dialog;
+    return {
+      dialog,
+      ask: (tag) => {
+        whose = tag;
+        title.textContent = `Stop the night of ${tag} now?`;
+        dialog.showModal();
+      },
+    };
   }
 
   const labelled = (name, field) => N.el("label", { class: "field" }, N.el("span", { text: name }), field);

@@ -1,13 +1,15 @@
 // What an experiment opens to: what was thought, what was changed, what came of it.
 //
 // Takes   a place, the Row, a source of Details (asked once, when opened)
-// Gives   Nightlab.detailView(place, row, detailOf, table)
+// Gives   Nightlab.detailView(place, row, detailOf, table); place.close() ends what it holds
 "use strict";
 (() => {
   const N = window.Nightlab;
 
   N.detailView = async (place, row, detailOf, table) => {
     place.append(N.el("p", { class: "wait", text: "Reading …" }));
+    let closed = false;
+    place.close = () => (closed = true);
     let detail;
     try {
       detail = await detailOf(row.number);
@@ -15,7 +17,7 @@
       N.empty(place).append(N.el("p", { class: "problem", role: "alert", text: problem.message || String(problem) }));
       return;
     }
-    if (!place.isConnected) return;
+    if (closed) return; // a line that a filter or another page of the table hides meanwhile is open all the same
     const curve = N.el("div", { class: "plot small" });
     const curves = detail.curve.length || detail.parent_curve.length;
     N.empty(place).append(

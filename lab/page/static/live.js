@@ -1,13 +1,14 @@
 // The live page: which campaigns are shown, and that what happens to them is seen.
 //
-// Owns    the choice (the first of it is read, all of it is drawn), the address that names it, the connection
+// Owns    the choice (the first of it is read, all of it is drawn), the address that names it, the connection.
+//         What is chosen is not what is shown while it loads, and neither need be what is followed
 // Takes   the server's list, stories and events
 "use strict";
 (() => {
   const N = window.Nightlab;
-  const state = { briefs: [], chosen: [], stories: new Map(), problems: new Map(), loading: new Set(), actions: document.body.dataset.actions === "yes",
-                  close: null, asked: null, lines: { list: false, story: true } };
-  const view = N.storyView((number) => N.ask(N.pathOf(state.chosen[0], "experiments", number)));
+  const state = { briefs: null, chosen: [], shown: null, followed: null, stories: new Map(), problems: new Map(), loading: new Map(),
+                  actions: document.body.dataset.actions === "yes", close: null, lines: { list: false, story: true }, refused: "" };
+  const view = N.storyView((number) => N.ask(N.pathOf(state.shown, "experiments", number)));
   const campaigns = N.campaignsView(choose, drawBeside);
   const now = N.nowView();
   const actions = N.actionsView();
@@ -51,22 +52,24 @@
   }
 
   async function select(tags, number) {
-    const before = state.chosen[0];
     state.chosen = tags;
-    campaigns.show(state.briefs, state.chosen);
+    if (state.briefs) campaigns.show(state.briefs, state.chosen);
     tell(null, "");
-    if (before !== tags[0]) now.show(null);
     await Promise.all(tags.map((tag) => load(tag)));
     if (state.chosen !== tags) return;
     show();
-    if (before !== tags[0] || !state.close) follow(tags[0]);
+    follow(tags[0]);
     if (number) view.open(number);
     writeHash(number || view.views.table.opened().at(-1));
   }
 
-  async function load(tag, anew = false) {
-    if ((state.stories.has(tag) && !anew) || state.loading.has(tag)) return;
-    state.loading.add(tag);
+  // Whoever wants what is being loaded waits for it, too.
+  function load(tag, anew = false) {
+    if (state.stories.has(tag) && !anew) return null;
+    if (!state.loading.has(tag)) state.loading.set(tag, read(tag));
+    return state.loading.get(tag);
+  }
+  async function read(tag) {
     try {
       state.stories.set(tag, await N.ask(N.pathOf(tag)));
       tell(tag, "");
@@ -81,8 +84,9 @@
   function tell(tag, text) {
     if (text) state.problems.set(tag, text);
     else state.problems.delete(tag);
-    const wrong = state.chosen.filter((one) => state.problems.has(one));
-    const words = wrong.map((one) => `${one}: ${state.problems.get(one)}${state.stories.has(one) ? " What is shown of it is what was known before." : ""}`).join(" ");
+    const wrong = state.chosen.filter((one) => state.problems.has(one) && state.problems.get(one) !== state.refused);
+    const said = wrong.map((one) => `${one}: ${state.problems.get(one)}${state.stories.has(one) ? " What is shown of it is what was known before." : ""}`);
+    const words = [state.refused, ...said].filter(Boolean).join(" ");
     problem.hidden = !words;
     if (problem.textContent !== words) problem.textContent = words;
   }
@@ -91,6 +95,7 @@
     const story = state.stories.get(state.chosen[0]);
     view.node.hidden = !story;
     if (!story) return;
+    state.shown = story.tag;
     const sets = state.chosen.map((tag, index) => ({ story: state.stories.get(tag), name: tag, index })).filter((set) => set.story);
     view.show(story, sets);
     actions.show(story);
@@ -99,7 +104,10 @@
 
   // One campaign's events are followed: the one that is read. The others are read again when the list says they grew.
   function follow(tag) {
+    if (state.followed === tag) return;
     if (state.close) state.close();
+    state.followed = tag;
+    now.show(null);
     const known = () => {
       const story = state.stories.get(tag);
       // What the page has already is not sent again; after a problem, whatever comes says that it is over.
@@ -108,13 +116,15 @@
     state.close = N.listen(
       () => `${N.pathOf(tag, "events")}?${known()}`,
       { story: (news) => take(tag, news), problem: ({ error }) => tell(tag, error),
-        now: (moment) => tag === state.chosen[0] && now.show(moment) },
-      (on) => connected("story", on),
+        now: (moment) => now.show(moment) },
+      (on, refusal) => {
+        if (refusal) tell(tag, refusal);
+        connected("story", on, refusal);
+      },
     );
   }
 
   async function take(tag, news) {
-    if (tag !== state.chosen[0]) return;
     const { new_rows: fresh, first, ...rest } = news;
     const known = state.stories.get(tag);
     tell(tag, "");
@@ -136,10 +146,11 @@
   }
 
   async function takeList({ campaigns: briefs }) {
-    const before = new Map(state.briefs.map((brief) => [brief.tag, JSON.stringify(brief)]));
+    const first = state.briefs === null;
+    const before = new Map((state.briefs || briefs).map((brief) => [brief.tag, JSON.stringify(brief)]));
     state.briefs = briefs;
     campaigns.show(briefs, state.chosen);
-    if (!state.chosen.length) return start();
+    if (!state.chosen.length || (first && state.chosen.some((tag) => !briefs.some((brief) => brief.tag === tag)))) return start();
     const grown = briefs.filter((brief) => state.chosen.indexOf(brief.tag) > 0 && !brief.problem &&
       (state.problems.has(brief.tag) || before.get(brief.tag) !== JSON.stringify(brief)));
     for (const brief of briefs) if (brief.problem && state.chosen.indexOf(brief.tag) > 0) tell(brief.tag, brief.problem);
@@ -147,21 +158,24 @@
     if (grown.length) show();
   }
 
-  // What the address names, else the campaign that runs, else the newest.
+  // What the address names, else the campaign that runs, else the newest. What it names need not wait for the list.
   function start() {
-    const readable = state.briefs.filter((brief) => !brief.problem);
     const { tags, number } = readHash();
+    if (!state.briefs) return tags.length ? select([...new Set(tags)], number) : null;
+    const readable = state.briefs.filter((brief) => !brief.problem);
     const known = [...new Set(tags)].filter((tag) => state.briefs.some((brief) => brief.tag === tag));
     if (known.length) return select(known, number);
     const newest = [...readable].sort((a, b) => b.running - a.running || ((a.created_at || "") < (b.created_at || "") ? 1 : -1));
     return newest.length ? select([newest[0].tag], null) : null;
   }
 
-  function connected(line, on) {
-    state.lines[line] = on;
-    const whole = state.lines.list && state.lines.story;
+  // A server that answers, and refuses, is no lost connection: what it says stands below.
+  function connected(line, on, refusal = "") {
+    state.lines[line] = on || (refusal ? "refused" : false);
+    const lines = Object.values(state.lines);
+    const whole = lines.every((one) => one === true);
     connection.className = `connection ${whole ? "on" : "off"}`;
-    const text = whole ? "Live" : "No connection; trying again";
+    const text = whole ? "Live" : lines.includes(false) ? "No connection; trying again" : "Not live; trying again";
     if (connection.textContent !== text) connection.textContent = text;
   }
 
@@ -170,5 +184,10 @@
     if (tags.length && tags.join("\n") !== state.chosen.join("\n")) start();
     else if (number && !view.views.table.opened().includes(number)) view.open(number);
   });
-  N.listen("/api/events", { campaigns: takeList }, (on) => connected("list", on));
+  N.listen("/api/events", { campaigns: takeList }, (on, refusal) => {
+    state.refused = refusal || "";
+    tell(null, "");
+    connected("list", on, refusal);
+  });
+  start();
 })();

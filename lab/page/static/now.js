@@ -41,7 +41,8 @@
         state.experiment = now.experiment;
         title.textContent = now.experiment === null ? "Between two experiments" : `Experiment ${now.experiment}: ${now.title || "the agent is thinking"}`;
         hypothesis.textContent = now.hypothesis;
-        if (phase.textContent !== now.phase) phase.textContent = now.phase;
+        const words = N.known(now.old_s) ? `${now.phase}, as of ${N.duration(now.old_s)} ago; nothing was written since` : now.phase;
+        if (phase.textContent !== words) phase.textContent = words;
         clock.textContent = N.known(now.cap_s) ? `${N.duration(now.elapsed_s)} of ${N.duration(now.cap_s)}` : N.duration(now.elapsed_s);
         if (N.known(now.fraction)) bar.value = Math.min(1, Math.max(0, now.fraction));
         else bar.removeAttribute("value");

@@ -110,13 +110,17 @@
         state.open.set(number, N.el("tr", { class: "opened" }, N.el("td", { colspan: state.columns.length }, inside)));
         N.detailView(inside, row, detailOf, api);
       } else {
-        const opened = state.open.get(number).querySelector(".detail");
-        if (opened.close) opened.close();
-        state.open.delete(number);
+        close(number);
       }
       mark(lineOf(row), open);
       render();
       if (api.changed) api.changed([...state.open.keys()]);
+    }
+
+    // A detail may hold a chart, which looks at its place for as long as nobody ends it.
+    function close(number) {
+      state.open.get(number).querySelector(".detail").close();
+      state.open.delete(number);
     }
 
     function header() {
@@ -139,8 +143,11 @@
     const api = {
       node,
       show: (story) => {
-        const same = state.story && state.story.tag === story.tag;
-        if (!same) Object.assign(state, { page: 0, endings: new Set(), open: new Map(), lines: new Map() });
+        const same = state.story && state.story.tag === story.tag && state.story.created_at === story.created_at;
+        if (!same) {
+          for (const number of [...state.open.keys()]) close(number);
+          Object.assign(state, { page: 0, endings: new Set(), lines: new Map() });
+        }
         state.story = story;
         state.rows = story.rows;
         const before = state.columns.map((column) => column.id).join();

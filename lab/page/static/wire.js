@@ -24,9 +24,26 @@
       throw new Error("The server of this page does not answer. Start `make dashboard` again; nothing was changed.");
     }
     const said = await response.json().catch(() => null);
-    if (!response.ok) throw new Error((said && said.error) || `The server answered ${response.status} and gave no reason.`);
+    if (!response.ok) throw new Error((said && said.error) || BARE[response.status] || `The server answered ${response.status} and gave no reason.`);
     if (said === null) throw new Error("The server's answer could not be read.");
     return said;
+  }
+
+  const BARE = { 503: "The server has as many readers as it takes." };
+
+  // Why a stream is refused; empty where it is not, or where nobody answers. A browser does not tell.
+  async function refusalOf(path) {
+    const asked = new AbortController();
+    setTimeout(() => asked.abort(), LONGEST_WAIT_MS);
+    try {
+      const response = await fetch(path, { headers: { Accept: "application/json" }, signal: asked.signal });
+      if (response.ok) return "";
+      return await answerOf(() => response).then(() => "", (error) => error.message);
+    } catch {
+      return "";
+    } finally {
+      asked.abort();
+    }
   }
 
   const FIRST_WAIT_MS = 1000;
@@ -49,19 +66,22 @@
   });
 
   // Events until closed, while the page is seen. A browser gives up where a server refuses; this does not. `path` may be
-  // a function: what is asked for after a break starts where the page stands.
+  // a function: what is asked for after a break starts where the page stands. connected(on, refusal): what the server says.
   N.listen = (path, handlers, connected) => {
     let source = null;
     let timer = 0;
     let wait = FIRST_WAIT_MS;
+    let turns = 0;
+    const place = () => (typeof path === "function" ? path() : path);
     const rest = () => {
+      turns += 1;
       clearTimeout(timer);
       if (source) source.close();
       source = null;
     };
     const open = () => {
       rest();
-      source = new EventSource(typeof path === "function" ? path() : path);
+      source = new EventSource(place());
       source.addEventListener("open", () => {
         wait = FIRST_WAIT_MS;
         connected(true);
@@ -69,9 +89,12 @@
       for (const [name, act] of Object.entries(handlers)) {
         source.addEventListener(name, (event) => act(JSON.parse(event.data)));
       }
-      source.addEventListener("error", () => {
-        connected(false);
+      source.addEventListener("error", async () => {
         rest();
+        const turn = turns;
+        const refusal = await refusalOf(place());
+        if (turn !== turns) return; // closed meanwhile
+        connected(false, refusal);
         timer = setTimeout(open, wait);
         wait = Math.min(2 * wait, LONGEST_WAIT_MS);
       });
