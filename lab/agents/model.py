@@ -15,10 +15,11 @@ from pathlib import Path
 from lab.agents import Agent, NightEnds, NoMoreIdeas, Proposal
 from lab.agents.asking import Patience, Surroundings
 from lab.agents.context import fit_brief, write_system
-from lab.agents.conversation import Conversation, Fruitless, Limits
+from lab.agents.conversation import Conversation, Fruitless
 from lab.agents.desk import Desk, Submission
 from lab.agents.fence import Fence
 from lab.agents.providers import Provider
+from lab.agents.room import Limits, Room
 from lab.agents.similar import facts_of
 from lab.agents.spending import Caps, Price, Spending
 from lab.agents.transcript import Transcript, spent_in
@@ -76,6 +77,7 @@ class ModelAgent:
         self._provider = provider
         self._spending = Spending(caps or Caps(), price)
         self._limits = limits or Limits()
+        self._room = Room(self._limits)  # what the provider turned out to take holds all night
         self._around = around or Surroundings()
         self._stand_in = stand_in
         self._transcript_of = transcript_of
@@ -133,11 +135,9 @@ class ModelAgent:
             patience=patience,
             transcript=transcript,
             limits=self._limits,
+            room=self._room,
         )
-        try:
-            return conversation.run()
-        finally:  # what the provider turned out to take holds for the next proposal too
-            self._limits = replace(self._limits, prompt_tokens=conversation.prompt_tokens)
+        return conversation.run()
 
     def _proposal(self, brief: Brief, submission: Submission) -> Proposal:
         return Proposal(

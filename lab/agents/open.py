@@ -18,6 +18,7 @@ from lab.agents.offline import OfflineAgent
 from lab.agents.providers import Usage
 from lab.agents.providers.open import KINDS, first_with_key, open_provider, read_key_file
 from lab.agents.providers.prices import PRICES, cost_usd, read_prices
+from lab.agents.room import limits_of
 from lab.agents.scripted import ScriptedAgent
 from lab.agents.spending import Caps
 from lab.errors import BadInput
@@ -126,6 +127,9 @@ def _choose_model(settings: Settings, name: str) -> Chosen:
             provider,
             price=price,
             caps=caps,
+            limits=limits_of(
+                prompt_tokens=settings.prompt_tokens, answer_tokens=settings.answer_tokens
+            ),
             around=work.around,
             stand_in=OfflineAgent(seed=settings.seed),
             transcript_of=lambda number: work.transcripts / f"{number:04d}.jsonl.gz",

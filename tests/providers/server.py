@@ -14,7 +14,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
@@ -96,6 +96,7 @@ class ModelServer:
             number = len(self.requests)
             if isinstance(step, Answer):
                 if self.kind == "anthropic":
+                    step = replace(step, signature=anthropic_wire.sign(recorded.body["messages"]))
                     said = anthropic_wire.message(step, number, _object)
                 else:
                     said = WIRES[self.kind].message(step, number)

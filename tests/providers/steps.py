@@ -32,6 +32,7 @@ class Answer:
     calls: tuple[Call, ...] = ()
     ending: Literal["length", "refused"] | None = None  # None: as the content has it
     refusal: str = ""
+    signature: str = ""  # of the thought; a server that binds thoughts to a conversation signs it
     counts: bool = True  # whether the server reports its usage
     # How the stream breaks in the middle: the connection drops, the stream just ends, an error is sent.
     breaks: Literal["drop", "end", "overloaded", "server_error"] | None = None

@@ -62,6 +62,16 @@ def test_a_refusal_that_says_nothing_gives_its_category() -> None:
     assert (reply.ending, reply.text, reply.raw) == ("refused", "", [])
 
 
+def test_a_text_of_nothing_but_spaces_is_not_sent_back() -> None:
+    """Models begin a call with an empty line, and the API refuses that line afterwards."""
+    look = Answer(text="\n\n", calls=LOOK.calls)
+    with (
+        ModelServer("anthropic").script([look, Answer(text="ok")]) as server,
+        provider_of("anthropic", server.base_url) as provider,
+    ):
+        assert provider.ask(request(answered(provider.ask(request())))).text == "ok"
+
+
 def test_a_mangled_event_is_a_broken_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """No exception of a parser may end a night."""
     from lab.agents.providers import TryAgain

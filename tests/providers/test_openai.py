@@ -25,6 +25,18 @@ def test_nothing_is_stored_and_thoughts_go_back_encrypted() -> None:
     assert len(thought["encrypted_content"]) > 6, "complete, not as it was when it was announced"
 
 
+def test_a_thought_that_led_to_nothing_is_not_sent_back() -> None:
+    """The API refuses one that nothing follows, as where an answer was cut off in it."""
+    cut = Answer(thinking="hm", ending="length")
+    with (
+        ModelServer("openai").script([cut, Answer(text="ok")]) as server,
+        provider_of("openai", server.base_url) as provider,
+    ):
+        reply = provider.ask(request())
+        assert (reply.ending, reply.text, reply.raw) == ("length", "", [])
+        assert provider.ask(request(answered(reply, text="Go on."))).text == "ok"
+
+
 def test_one_night_has_one_cache_key() -> None:
     """It keeps requests with one prefix on the machines that have it."""
     with ModelServer("openai").script([Answer(text="ok")] * 3) as server:

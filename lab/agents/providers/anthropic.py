@@ -1,7 +1,8 @@
 """Anthropic's Messages API, by its official SDK.
 
 Always streamed: a long answer outlives the minutes that a silent connection is left open. What the model said
-goes back block by block as it came, signatures and unknown fields included; without them it refuses to go on.
+goes back block by block as it came, signatures and unknown fields included; without them it refuses to go on. A
+thought is signed together with what stood before it, so once that was shortened the thought stays away.
 
 The prompt is cached in three steps, each a prefix of the next: tools and system for the night, the brief for the
 proposal, both for an hour because an experiment takes longer than five minutes; and the conversation so far,
@@ -54,6 +55,8 @@ ENDINGS: dict[str, Ending] = {
     "model_context_window_exceeded": "length",
     "refusal": "refused",
 }
+
+THOUGHTS = ("thinking", "redacted_thinking")
 
 # What strict mode refuses in a schema.
 BOUNDS = (
@@ -224,8 +227,11 @@ def _messages(request: Request) -> list[dict[str, Any]]:
         }
     ]
     for exchange in request.exchanges:
-        if exchange.reply.raw:  # a refusal may say nothing, and an empty turn is not accepted
-            messages.append({"role": "assistant", "content": exchange.reply.raw})
+        said = exchange.reply.raw
+        if exchange.uprooted:
+            said = [block for block in said if block["type"] not in THOUGHTS]
+        if said:  # a refusal may say nothing, and an empty turn is not accepted
+            messages.append({"role": "assistant", "content": said})
         told: list[dict[str, Any]] = [
             {
                 "type": "tool_result",
@@ -316,7 +322,8 @@ class _Heard:
                         id=block["id"], name=block["name"], arguments=arguments, written=written
                     )
                 )
-            if block["type"] != "text" or block.get("text"):  # an empty text is not taken back
+            # A text of nothing but spaces is not taken back.
+            if block["type"] != "text" or block.get("text", "").strip():
                 raw.append(block)
         ending = ENDINGS.get(self._stop.get("stop_reason") or "", "done")
         text = "".join(block["text"] for block in raw if block["type"] == "text")

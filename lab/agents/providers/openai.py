@@ -262,6 +262,9 @@ class _Heard:
         raw = [item for _, item in sorted(self._items.items())] or list(
             self._end.get("output") or []
         )
+        # A thought is not taken back without what it led to.
+        while raw and raw[-1]["type"] == "reasoning":
+            raw.pop()
         parts = [
             part for item in raw if item["type"] == "message" for part in item.get("content") or []
         ]
