@@ -255,8 +255,18 @@ def test_a_slow_first_byte_is_waited_for_but_not_for_ever(kind: Kind) -> None:
 
 def test_an_answer_that_never_ends_is_ended(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that drips a word a minute is never silent for long enough."""
-    monkeypatch.setattr(f"lab.agents.providers.{kind}.ANSWER_S", -1.0)
+    monkeypatch.setattr("lab.agents.providers.line.ANSWER_S", -1.0)
     assert isinstance(fails(kind, Answer(text="and then " * 20)), TryAgain)
+
+
+def test_signs_of_life_do_not_make_an_answer_endless(
+    kind: Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The SDKs keep pings and comments to themselves, so nothing else would ever look at the clock."""
+    monkeypatch.setattr("lab.agents.providers.line.ANSWER_S", 0.2)
+    error = fails(kind, Answer(text="at last", pings_s=2.0))
+    assert isinstance(error, TryAgain)
+    assert "not complete in 0.2 s" in str(error)
 
 
 def test_a_server_that_is_not_there_is_worth_another_try(kind: Kind) -> None:

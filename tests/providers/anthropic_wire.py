@@ -18,6 +18,8 @@ def _error(kind: str, message: str, code: str | None = None) -> dict[str, Any]:
     return {"type": "error", "error": error, "request_id": "req_011CSHoEeqs5C35K2UUqR7Fy"}
 
 
+PINGS = True  # whether it has an event for them, besides comments
+
 FAILURES: dict[str, tuple[int, Any]] = {
     "rate_limit": (
         429,

@@ -7,6 +7,8 @@ from typing import Any
 from tests.providers.anthropic_wire import Event, cut
 from tests.providers.steps import NEW, READ, SAID, WRITTEN, Answer
 
+PINGS = False
+
 FAILURES: dict[str, tuple[int, Any]] = {
     "rate_limit": (429, {"error": {"message": "Rate limit exceeded: per-min.", "code": 429}}),
     "server_error": (500, {"error": {"message": "EngineCore encountered an issue.", "code": 500}}),

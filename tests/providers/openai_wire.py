@@ -12,6 +12,8 @@ def _error(code: str | None, message: str, kind: str = "invalid_request_error") 
     return {"error": {"message": message, "type": kind, "param": None, "code": code}}
 
 
+PINGS = False
+
 FAILURES: dict[str, tuple[int, Any]] = {
     "rate_limit": (
         429,

@@ -169,6 +169,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("content-type", "text/event-stream")
         self.send_header("transfer-encoding", "chunked")
         self.end_headers()
+        until = time.monotonic() + answer.pings_s
+        while time.monotonic() < until:
+            self._chunk(b": alive\n\n" + b'event: ping\ndata: {"type": "ping"}\n\n' * wire.PINGS)
+            time.sleep(0.02)
         for name, data in events:
             line = f"event: {name}\n" if name else ""
             text = data if isinstance(data, str) else json.dumps(data)

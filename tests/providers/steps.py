@@ -37,6 +37,7 @@ class Answer:
     # How the stream breaks in the middle: the connection drops, the stream just ends, an error is sent.
     breaks: Literal["drop", "end", "overloaded", "server_error"] | None = None
     silent_s: float = 0.0  # before the first byte
+    pings_s: float = 0.0  # for how long nothing comes but signs of life
     one_index: bool = False  # every call of a set gets the index 0, as Gemini does it
 
 

@@ -29,13 +29,12 @@ from lab.agents.providers import (
 )
 from lab.agents.providers.failures import Declined, Failure, clean, judge, of_line
 from lab.agents.providers.line import (
-    ANSWER_S,
     BYTES_PER_TOKEN_CLAUDE,
     CONNECT_S,
     COUNT_S,
     SILENCE_S,
-    Deadline,
     estimate_request,
+    hold_to_time,
     is_loopback,
     read_object,
 )
@@ -108,7 +107,9 @@ class AnthropicProvider:
             base_url=base_url,
             max_retries=0,  # who asks decides, and the GPU works meanwhile
             timeout=httpx2.Timeout(silence_s, connect=CONNECT_S),
-            http_client=anthropic.DefaultHttpxClient(trust_env=not is_loopback(base_url)),
+            http_client=anthropic.DefaultHttpxClient(
+                trust_env=not is_loopback(base_url), event_hooks={"response": [hold_to_time]}
+            ),
         )
 
     def ask(self, request: Request) -> Reply:
@@ -118,14 +119,12 @@ class AnthropicProvider:
             ProviderError: there is none; which kind says what to do.
         """
         heard = _Heard()
-        deadline = Deadline(self.name, ANSWER_S)
         try:
             with self._client.messages.create(
                 stream=True, max_tokens=request.max_output_tokens, **self._prompt(request)
             ) as stream:
                 for event in stream:
                     heard.take(event.to_dict())
-                    deadline.check()
         except ProviderError as error:
             error.usage = heard.usage()
             raise

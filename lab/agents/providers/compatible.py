@@ -16,9 +16,7 @@ import openai
 from lab.agents.providers import Ending, Reply, Request, ToolCall, TryAgain, Usage
 from lab.agents.providers.failures import Declined, Failure, judge
 from lab.agents.providers.line import (
-    ANSWER_S,
     SILENCE_S,
-    Deadline,
     estimate_request,
     estimate_tokens,
     read_object,
@@ -94,7 +92,6 @@ class CompatibleProvider:
 
     def _ask(self, request: Request) -> Reply:
         heard = _Heard(self._key)
-        deadline = Deadline(self.name, ANSWER_S)
         with self._client.chat.completions.create(
             model=self.model,
             messages=_messages(request, tools=self._tools),
@@ -106,7 +103,6 @@ class CompatibleProvider:
         ) as stream:
             for chunk in stream:
                 heard.take(chunk.to_dict())
-                deadline.check()
         reply = heard.reply(prompt_tokens=estimate_request(request))
         if self._tools or not request.tools or reply.ending == "refused":
             return reply

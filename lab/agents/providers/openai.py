@@ -25,12 +25,11 @@ from lab.agents.providers import (
 )
 from lab.agents.providers.failures import Declined, Failure, clean, judge, of_line
 from lab.agents.providers.line import (
-    ANSWER_S,
     CONNECT_S,
     COUNT_S,
     SILENCE_S,
-    Deadline,
     estimate_request,
+    hold_to_time,
     is_loopback,
     read_object,
 )
@@ -80,7 +79,6 @@ class OpenAIProvider:
             ProviderError: there is none; which kind says what to do.
         """
         heard = _Heard(self._key)
-        deadline = Deadline(self.name, ANSWER_S)
         try:
             with self._client.responses.create(
                 stream=True,
@@ -92,7 +90,6 @@ class OpenAIProvider:
             ) as stream:
                 for event in stream:
                     heard.take(event.to_dict())
-                    deadline.check()
         except ProviderError:
             raise
         except FAILURES as error:
@@ -146,7 +143,9 @@ def open_client(*, key: str | None, base_url: str, silence_s: float) -> openai.O
         base_url=base_url,
         max_retries=0,
         timeout=httpx2.Timeout(silence_s, connect=CONNECT_S),
-        http_client=openai.DefaultHttpxClient(trust_env=not is_loopback(base_url)),
+        http_client=openai.DefaultHttpxClient(
+            trust_env=not is_loopback(base_url), event_hooks={"response": [hold_to_time]}
+        ),
     )
 
 
