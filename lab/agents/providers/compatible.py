@@ -13,7 +13,15 @@ from typing import Any
 
 import openai
 
-from lab.agents.providers import Ending, Reply, Request, ToolCall, TryAgain, Usage
+from lab.agents.providers import (
+    Ending,
+    ProviderError,
+    Reply,
+    Request,
+    ToolCall,
+    TryAgain,
+    Usage,
+)
 from lab.agents.providers.failures import Declined, Failure, judge
 from lab.agents.providers.line import (
     SILENCE_S,
@@ -67,8 +75,12 @@ class CompatibleProvider:
         Raises:
             ProviderError: there is none; which kind says what to do.
         """
+        heard = _Heard(self._key)
+        told: ProviderError | Declined | None
         try:
-            return self._ask(request)
+            return self._ask(request, heard)
+        except ProviderError as error:
+            told = error
         except FAILURES as error:
             called = any(exchange.reply.calls for exchange in request.exchanges)
             if self._tools and request.tools and not called and _has_no_tools(error):
@@ -79,8 +91,12 @@ class CompatibleProvider:
         # Outside of `except`: the SDK's exception holds the request, and the key in its headers.
         if told is None:
             return self.ask(request)
+        usage = heard.metered(request)
         if isinstance(told, Declined):
-            return Reply(text=str(told), calls=(), ending="refused", usage=Usage(), raw=None)
+            return Reply(
+                text=str(told), calls=(), ending="refused", usage=usage or Usage(), raw=None
+            )
+        told.usage = usage
         raise told
 
     def count_tokens(self, request: Request) -> int:
@@ -90,8 +106,7 @@ class CompatibleProvider:
     def close(self) -> None:
         self._client.close()
 
-    def _ask(self, request: Request) -> Reply:
-        heard = _Heard(self._key)
+    def _ask(self, request: Request, heard: _Heard) -> Reply:
         with self._client.chat.completions.create(
             model=self.model,
             messages=_messages(request, tools=self._tools),
@@ -103,7 +118,7 @@ class CompatibleProvider:
         ) as stream:
             for chunk in stream:
                 heard.take(chunk.to_dict())
-        reply = heard.reply(prompt_tokens=estimate_request(request))
+        reply = heard.reply(request)
         if self._tools or not request.tools or reply.ending == "refused":
             return reply
         calls = read_calls(reply.text, request.tools)
@@ -198,8 +213,8 @@ class _Heard:
             self._at[index] = call
         _merge(call, piece)
 
-    def reply(self, *, prompt_tokens: int) -> Reply:
-        """The whole answer; `prompt_tokens` is the estimate for servers that count nothing.
+    def reply(self, request: Request) -> Reply:
+        """The whole answer.
 
         Raises:
             TryAgain: the stream ended before the answer did.
@@ -227,7 +242,7 @@ class _Heard:
             text=text,
             calls=calls,
             ending=self._ending(),
-            usage=self._counted(prompt_tokens),
+            usage=self._counted(request),
             raw=self._message,
         )
 
@@ -238,11 +253,20 @@ class _Heard:
             return "length"
         return "tools" if self._calls else "done"
 
-    def _counted(self, prompt_tokens: int) -> Usage:
+    def metered(self, request: Request) -> Usage | None:
+        """What an answer took that came to nothing; None before it began."""
+        begun = self._usage or self._calls or len(self._message) > 1
+        return self._counted(request) if begun else None
+
+    def _counted(self, request: Request) -> Usage:
+        """As the server counted, or estimated where it does not."""
         if self._usage is None:
             said = [self._message.get(name) or "" for name in ("content", "reasoning_content")]
             said += [_call(call).written for call in self._calls]
-            return Usage(input_tokens=prompt_tokens, output_tokens=sum(map(estimate_tokens, said)))
+            return Usage(
+                input_tokens=estimate_request(request),
+                output_tokens=sum(map(estimate_tokens, said)),
+            )
         details = self._usage.get("prompt_tokens_details") or {}
         read = details.get("cached_tokens") or 0
         written = details.get("cache_write_tokens") or 0
