@@ -18,6 +18,7 @@ from lab.agents.providers import (
     ProviderError,
     Reply,
     Request,
+    Stop,
     ToolCall,
     TryAgain,
     Usage,
@@ -44,6 +45,12 @@ NO_TOOLS = re.compile(
 )
 
 
+# A server whose context is too small for a prompt may cut it and say nothing. By our estimate real tokenizers count 75
+# to 96 % of a brief (cl100k, o200k, DeepSeek's, Claude's old one; without and with 300 experiments in it).
+LEAST_SHARE_READ = 0.5
+TELLING_TOKENS = 6_000  # a shorter prompt fits everywhere, and its estimate is rough
+
+
 class CompatibleProvider:
     """One model of a server that speaks Chat Completions."""
 
@@ -64,6 +71,7 @@ class CompatibleProvider:
         self._key = key
         self._effort = effort
         self._tools = tools
+        self._reads_all = False  # whether the server was seen to read a whole prompt
         # What the SDK would send by itself: a made-up key, and the names of an account at OpenAI.
         names = ["OpenAI-Organization", "OpenAI-Project", *([] if key else ["Authorization"])]
         self._withheld = {name: openai.Omit() for name in names}
@@ -119,11 +127,30 @@ class CompatibleProvider:
             for chunk in stream:
                 heard.take(chunk.to_dict())
         reply = heard.reply(request)
+        self._check_all_was_read(reply.usage, estimate_request(request))
         if self._tools or not request.tools or reply.ending == "refused":
             return reply
         calls = read_calls(reply.text, request.tools)
         ending: Ending = "tools" if calls and reply.ending == "done" else reply.ending
         return Reply(text=reply.text, calls=calls, ending=ending, usage=reply.usage, raw=reply.raw)
+
+    def _check_all_was_read(self, usage: Usage, expected_tokens: int) -> None:
+        """Find out at the first long prompt, of which no server has a part in its cache yet.
+
+        Raises:
+            Stop: the server cut the prompt.
+        """
+        read = usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens
+        if self._reads_all or not read or expected_tokens < TELLING_TOKENS:
+            return
+        if read < LEAST_SHARE_READ * expected_tokens:
+            raise Stop(
+                f"compatible: the server read {read:,} tokens of a prompt of about {expected_tokens:,}; it cut "
+                "the rest off, and the model never saw it.",
+                do="give it a larger context, OLLAMA_CONTEXT_LENGTH=65536 for Ollama or --ctx-size 65536 for "
+                "llama.cpp, restart it, and resume the night.",
+            )
+        self._reads_all = True
 
     def _options(self, request: Request) -> dict[str, Any]:
         options: dict[str, Any] = {}
