@@ -57,6 +57,7 @@ class Conversation:
         *,
         system: str,
         write_brief: Callable[[Callable[[str], int], int], str],
+        steady: str,
         desk: Desk,
         spending: Spending,
         patience: Patience,
@@ -66,12 +67,15 @@ class Conversation:
     ) -> None:
         """Begin.
 
-        `write_brief(count, most)` gives the brief's text in at most that many tokens, by that count. What the
-        provider turns out to take is left in `room`.
+        `write_brief(count, most)` gives the brief's text in at most that many tokens, by that count. Up to the
+        end of `steady`, which it quotes, it is likely to be the same at the next proposal. What the provider turns
+        out to take is left in `room`.
         """
         self._provider = provider
         self._system = system
         self._write_brief = write_brief
+        self._steady = steady
+        self._steady_chars = 0
         self._desk = desk
         self._spending = spending
         self._patience = patience
@@ -151,6 +155,7 @@ class Conversation:
             exchanges=self._exchanges,
             tools=self._tools,
             max_output_tokens=self._room.answer_tokens,
+            steady_chars=self._steady_chars,
         )
 
     def _count(self, request: Request) -> int:
@@ -240,6 +245,8 @@ class Conversation:
             return self._count(replace(self._request(), brief=text, exchanges=()))
 
         self._brief = self._write_brief(count, self._brief_tokens)
+        start = self._brief.find(self._steady)
+        self._steady_chars = 0 if start < 0 else start + len(self._steady)
 
     def _shorten(self, why: str) -> None:
         """Make the next request shorter, by what is missed least.

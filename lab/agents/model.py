@@ -130,6 +130,7 @@ class ModelAgent:
             write_brief=lambda count, most: fit_brief(
                 brief, self._fence, count=count, most_tokens=most, budget=budget
             ),
+            steady=brief.train_py.strip(),
             desk=desk,
             spending=self._spending,
             patience=patience,

@@ -17,7 +17,7 @@ from lab.settings import read_settings
 from tests.providers.asking import provider_of
 from tests.providers.server import ModelServer, Recorded
 from tests.providers.steps import Answer, Call, Step
-from tests.unit.recorded_model import FakeTime, brief_of, past_of
+from tests.unit.recorded_model import BEST, FakeTime, brief_of, past_of
 
 FILE = "# " + "x " * 3000
 SUBMIT = {"title": "wider", "hypothesis": "more capacity", "expected_effect": "lower"}
@@ -111,3 +111,21 @@ def test_a_person_says_how_long_prompt_and_answer_may_be(tmp_path: Path) -> None
     assert asked["max_tokens"] == 9000
     assert len(str(asked)) < 6000 * 3.5
     assert "Not in this table" in str(asked), "the control: there was more to tell"
+
+
+def test_the_best_file_is_cached_from_one_proposal_to_the_next() -> None:
+    """It is most of a brief, and written into the cache it costs forty times what it costs out of it."""
+    submit = Call(name="submit", arguments=SUBMIT)
+    with (
+        ModelServer("anthropic").script(
+            lambda _: Answer(calls=(*widen(65).calls, submit))
+        ) as server,
+        provider_of("anthropic", server.base_url) as provider,
+    ):
+        agent = ModelAgent(provider, price=free, around=FakeTime().around())
+        agent.propose(brief_of())
+        agent.propose(brief_of([past_of(1)], notebook="learned"))
+        first, second = (recorded.body["messages"][0]["content"] for recorded in server.requests)
+    assert first[0] == second[0]
+    assert first[0]["text"].endswith(BEST.strip())
+    assert first[1] != second[1]

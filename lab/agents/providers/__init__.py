@@ -99,6 +99,9 @@ class Request:
     exchanges: tuple[Exchange, ...]
     tools: tuple[Tool, ...]
     max_output_tokens: int
+    steady_chars: int = (
+        0  # the brief's beginning, with which the next proposal's is likely to begin too
+    )
 
 
 class ProviderError(Exception):

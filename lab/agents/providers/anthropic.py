@@ -4,9 +4,9 @@ Always streamed: a long answer outlives the minutes that a silent connection is 
 goes back block by block as it came, signatures and unknown fields included; without them it refuses to go on. A
 thought is signed together with what stood before it, so once that was shortened the thought stays away.
 
-The prompt is cached in three steps, each a prefix of the next: tools and system for the night, the brief for the
-proposal, both for an hour because an experiment takes longer than five minutes; and the conversation so far,
-whose next turn comes within minutes.
+The prompt is cached in four steps, each a prefix of the next: tools and system for the night, and of the brief what
+the next one begins with too, both for an hour because an experiment takes longer than five minutes; the rest of the
+brief, and the conversation so far, whose next turn comes within minutes.
 """
 
 from __future__ import annotations
@@ -219,12 +219,11 @@ def strict_schema(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _messages(request: Request) -> list[dict[str, Any]]:
-    messages: list[dict[str, Any]] = [
-        {
-            "role": "user",
-            "content": [{"type": "text", "text": request.brief, "cache_control": HOUR}],
-        }
-    ]
+    steady, rest = request.brief[: request.steady_chars], request.brief[request.steady_chars :]
+    both = steady and rest.strip()
+    parts = [(steady, HOUR), (rest, MINUTES)] if both else [(request.brief, HOUR)]
+    brief = [{"type": "text", "text": text, "cache_control": mark} for text, mark in parts]
+    messages: list[dict[str, Any]] = [{"role": "user", "content": brief}]
     for exchange in request.exchanges:
         said = exchange.reply.raw
         if exchange.uprooted:
