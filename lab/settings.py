@@ -61,6 +61,9 @@ class Settings(BaseModel):
     prices: Path | None = None  # USD per million tokens, over the built-in table
     usd: Annotated[float, Field(gt=0)] | None = None
     tokens: Annotated[int, Field(gt=0)] | None = None
+    # Of one request: the largest prompt, and the largest answer with its thought; None takes the lab's own.
+    prompt_tokens: Annotated[int, Field(ge=4_000)] | None = None
+    answer_tokens: Annotated[int, Field(ge=1_000)] | None = None
     keys: dict[str, str] = Field(default_factory=dict, repr=False, exclude=True)
 
     # Ideas that a model prepares while an experiment runs.

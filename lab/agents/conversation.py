@@ -8,14 +8,15 @@ Never   spends before `Spending` allows it, and never waits without `Patience`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 
 from lab.agents.arguments import list_tools
 from lab.agents.asking import Patience
 from lab.agents.desk import Desk, Submission
 from lab.agents.providers import (
     Exchange,
+    NotUnderstood,
     Provider,
     Reply,
     Request,
@@ -24,8 +25,9 @@ from lab.agents.providers import (
     ToolResult,
     Usage,
 )
+from lab.agents.room import Limits, Room
 from lab.agents.spending import ProposalSpent, Spending, total
-from lab.agents.transcript import Transcript
+from lab.agents.transcript import Transcript, answer_facts, told_facts
 
 STUB_CHARS = 200
 KEPT_EXCHANGES = 2  # that are never shortened before all others are
@@ -42,17 +44,6 @@ CUT_OFF = (
 NOT_DONE = "not done: the reply was cut off here."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What one proposal may take."""
-
-    turns: int = 24
-    prompt_tokens: int = 100_000  # the whole prompt, the conversation included
-    answer_tokens: int = 24_000  # one answer, thought included; the seed train.py is 8,000
-    idle_turns: int = 6  # in a row, that led nowhere
-    calls: int = 16  # of one answer
-
-
 class Fruitless(Exception):
     """The conversation ended without a submission; the text says why, after "it"."""
 
@@ -66,31 +57,38 @@ class Conversation:
         *,
         system: str,
         write_brief: Callable[[Callable[[str], int], int], str],
+        steady: str,
         desk: Desk,
         spending: Spending,
         patience: Patience,
         transcript: Transcript,
         limits: Limits,
+        room: Room,
     ) -> None:
         """Begin.
 
-        `write_brief(count, most)` gives the brief's text in at most that many tokens, by that count.
+        `write_brief(count, most)` gives the brief's text in at most that many tokens, by that count. Up to the
+        end of `steady`, which it quotes, it is likely to be the same at the next proposal. What the provider turns
+        out to take is left in `room`.
         """
         self._provider = provider
         self._system = system
         self._write_brief = write_brief
+        self._steady = steady
+        self._steady_chars = 0
         self._desk = desk
         self._spending = spending
         self._patience = patience
         self._transcript = transcript
         self._limits = limits
-        self.prompt_tokens = limits.prompt_tokens  # less, once the provider has said so
+        self._room = room
         self._tools = list_tools()
         self._exchanges: tuple[Exchange, ...] = ()
-        self._forgot = False  # whether whole turns were dropped
+        self._forgotten = ""  # what the brief says of turns that were dropped
+        self._answered = False
         self._idle = 0
         self._brief = ""
-        self._brief_tokens = limits.prompt_tokens // 2  # the other half is for the conversation
+        self._brief_tokens = room.prompt_tokens // 2  # the other half is for the conversation
 
     def run(self) -> Submission:
         """Talk until a proposal is submitted.
@@ -118,49 +116,78 @@ class Conversation:
 
     def _next_reply(self) -> Reply:
         """The answer to the conversation so far, made as short as it takes."""
+        thought_tokens = 0  # of an answer that held nothing else
         while True:
             request, tokens = self._fitting_request()
+            if request.max_output_tokens <= thought_tokens:  # it would only cost the same again
+                raise Fruitless(
+                    f"thought for {thought_tokens:,} tokens, said nothing, and may not answer longer"
+                )
             try:
-                reply = self._ask(lambda: self._provider.ask(request))  # noqa: B023, asked at once
-            except TooLong:
-                self.prompt_tokens = tokens * 3 // 4
+                reply = self._ask(request)
+            except TooLong as refusal:
+                self._give_way(refusal, request, tokens)
                 continue
             usd = self._spending.book(reply.usage)
-            self._transcript.write("answer", _answer_facts(reply, usd))
+            self._transcript.write("answer", answer_facts(reply, usd))
+            self._answered = True
+            if reply.ending == "length" and _is_empty(reply):
+                thought_tokens = request.max_output_tokens
+                self._room.grow(thought_tokens)
+                continue
             return reply
 
     def _fitting_request(self) -> tuple[Request, int]:
         """What to ask next, and its tokens: short enough, and not dearer than what is left."""
         while True:
-            request = self._request(self._limits.answer_tokens)
+            request = self._request()
             tokens = self._count(request)
-            if tokens <= self.prompt_tokens:
+            if tokens <= self._room.prompt_tokens:
                 break
-            self._shorten(f"the prompt takes {tokens:,} tokens of {self.prompt_tokens:,}")
-        answer = self._spending.longest_answer(tokens, self._limits.answer_tokens)
+            self._shorten(f"the prompt takes {tokens:,} tokens of {self._room.prompt_tokens:,}")
+        answer = self._spending.longest_answer(tokens, self._room.answer_tokens)
         return replace(request, max_output_tokens=answer), tokens
 
-    def _request(self, answer_tokens: int) -> Request:
-        brief = self._brief
-        if self._forgot:
-            changed = self._desk.diff() or "nothing yet."
-            brief += f"\n\nEarlier turns were left out for length. Your draft changes:\n{changed}"
+    def _request(self) -> Request:
         return Request(
             system=self._system,
-            brief=brief,
+            brief=self._brief + self._forgotten,
             exchanges=self._exchanges,
             tools=self._tools,
-            max_output_tokens=answer_tokens,
+            max_output_tokens=self._room.answer_tokens,
+            steady_chars=self._steady_chars,
         )
 
     def _count(self, request: Request) -> int:
-        return self._ask_count(lambda: self._provider.count_tokens(request))
+        return self._patience.ask(
+            lambda: self._provider.count_tokens(request), on_failure=self._book_failure
+        )
 
-    def _ask(self, question: Callable[[], Reply]) -> Reply:
+    def _ask(self, request: Request) -> Reply:
+        def question() -> Reply:
+            try:
+                return self._provider.ask(request)
+            except NotUnderstood as refusal:
+                if not self._answered:  # the settings are wrong
+                    raise
+                # Key, model and settings have just worked: it is this conversation that is not taken.
+                raise Fruitless(f"could not go on: {refusal}") from refusal
+
         return self._patience.ask(question, on_failure=self._book_failure)
 
-    def _ask_count(self, question: Callable[[], int]) -> int:
-        return self._patience.ask(question, on_failure=self._book_failure)
+    def _give_way(self, refusal: TooLong, request: Request, tokens: int) -> None:
+        """Make room for the next try.
+
+        Raises:
+            Fruitless: there is none to make.
+        """
+        if not self._room.give_way(
+            refusal,
+            prompt_tokens=tokens,
+            answer_tokens=request.max_output_tokens,
+            begun=bool(self._exchanges),
+        ):
+            raise Fruitless(f"could not be asked: {refusal}") from refusal
 
     def _book_failure(self, usage: Usage) -> None:
         usd = self._spending.book(usage)
@@ -169,7 +196,7 @@ class Conversation:
     # ---- hearing ----
 
     def _hear(self, reply: Reply, *, turns_left: int) -> None:
-        if reply.ending == "refused" or not (reply.calls or reply.text.strip()):
+        if reply.ending == "refused" or _is_empty(reply):
             # What is empty or refused is not sent back: some providers take neither.
             self._idle += 1
             self._say(CARRY_ON)
@@ -185,7 +212,7 @@ class Conversation:
             text = f"{text} {turns_left} turns are left: submit now.".strip()
         exchange = Exchange(reply=reply, results=results, text=text)
         self._exchanges = (*self._exchanges, exchange)
-        self._transcript.write("told", _told_facts(exchange))
+        self._transcript.write("told", told_facts(exchange))
 
     def _answer(self, reply: Reply) -> tuple[ToolResult, ...]:
         """A result for every call, in their order; nothing is done after a submission."""
@@ -215,10 +242,11 @@ class Conversation:
         """Write the brief in the tokens it may take, together with the system text and the tools."""
 
         def count(text: str) -> int:
-            request = replace(self._request(self._limits.answer_tokens), brief=text, exchanges=())
-            return self._count(request)
+            return self._count(replace(self._request(), brief=text, exchanges=()))
 
         self._brief = self._write_brief(count, self._brief_tokens)
+        start = self._brief.find(self._steady)
+        self._steady_chars = 0 if start < 0 else start + len(self._steady)
 
     def _shorten(self, why: str) -> None:
         """Make the next request shorter, by what is missed least.
@@ -231,13 +259,22 @@ class Conversation:
         if stubbed != old:
             self._exchanges = (*stubbed, *new)
         elif old:
-            self._exchanges, self._forgot = new, True
+            self._forget(len(old))
         elif not self._shorten_brief():
             if not self._exchanges:
                 raise Fruitless(f"could not be asked: {why}, and nothing is left to shorten")
-            self._exchanges, self._forgot = self._exchanges[1:], True
+            self._forget(1)
+        self._exchanges = tuple(replace(exchange, uprooted=True) for exchange in self._exchanges)
         self._desk.forget_answers()
         self._transcript.write("shortened", {"why": why})
+
+    def _forget(self, turns: int) -> None:
+        """Drop the first turns. What is said of them stays as it is, for what follows is bound to it."""
+        self._exchanges = self._exchanges[turns:]
+        changed = self._desk.diff() or "nothing yet."
+        self._forgotten = (
+            f"\n\nEarlier turns were left out for length. By then your draft changed:\n{changed}"
+        )
 
     def _shorten_brief(self) -> bool:
         """Write the brief anew in half the tokens; whether that made it shorter."""
@@ -245,6 +282,10 @@ class Conversation:
         self._brief_tokens //= 2
         self._fit_brief()
         return len(self._brief) < before
+
+
+def _is_empty(reply: Reply) -> bool:
+    return not (reply.calls or reply.text.strip())
 
 
 def _undone(call: ToolCall, why: str) -> ToolResult:
@@ -262,29 +303,3 @@ def _stub(exchange: Exchange) -> Exchange:
             for result in exchange.results
         ),
     )
-
-
-def _answer_facts(reply: Reply, usd: float | None) -> Mapping[str, object]:
-    return {
-        "usd": usd,
-        "tokens": total(reply.usage),
-        "usage": {
-            "input": reply.usage.input_tokens,
-            "cache_read": reply.usage.cache_read_tokens,
-            "cache_write": reply.usage.cache_write_tokens,
-            "output": reply.usage.output_tokens,
-        },
-        "ending": reply.ending,
-        "text": reply.text,
-        "calls": [{"name": call.name, "written": call.written} for call in reply.calls],
-    }
-
-
-def _told_facts(exchange: Exchange) -> Mapping[str, object]:
-    return {
-        "text": exchange.text,
-        "results": [
-            {"name": result.name, "is_error": result.is_error, "content": result.content}
-            for result in exchange.results
-        ],
-    }

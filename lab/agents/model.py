@@ -16,10 +16,11 @@ from pathlib import Path
 from lab.agents import TRANSCRIPT_FACT, Agent, NightEnds, NoMoreIdeas, Proposal
 from lab.agents.asking import NoAnswer, Patience, Surroundings
 from lab.agents.context import fit_brief, write_system
-from lab.agents.conversation import Conversation, Fruitless, Limits
+from lab.agents.conversation import Conversation, Fruitless
 from lab.agents.desk import Desk, Submission
 from lab.agents.fence import Fence
 from lab.agents.providers import Provider
+from lab.agents.room import Limits, Room
 from lab.agents.similar import facts_of
 from lab.agents.spending import Caps, Price, Spending
 from lab.agents.transcript import Transcript, spent_in
@@ -81,6 +82,7 @@ class ModelAgent:
         self._provider = provider
         self._spending = Spending(caps or Caps(), price)
         self._limits = limits or Limits()
+        self._room = Room(self._limits)  # what the provider turned out to take holds all night
         self._around = around or Surroundings()
         self._stand_in = stand_in
         self._patience_s = patience_s
@@ -178,16 +180,15 @@ class ModelAgent:
             write_brief=lambda count, most: fit_brief(
                 brief, self._fence, count=count, most_tokens=most, budget=budget
             ),
+            steady=brief.train_py.strip(),
             desk=desk,
             spending=self._spending,
             patience=patience,
             transcript=transcript,
             limits=self._limits,
+            room=self._room,
         )
-        try:
-            return conversation.run()
-        finally:  # what the provider turned out to take holds for the next proposal too
-            self._limits = replace(self._limits, prompt_tokens=conversation.prompt_tokens)
+        return conversation.run()
 
     def _proposal(self, brief: Brief, submission: Submission) -> Proposal:
         return Proposal(

@@ -25,6 +25,7 @@ from lab.agents.providers.open import (
     read_key_file,
 )
 from lab.agents.providers.prices import PRICES, cost_usd, read_prices
+from lab.agents.room import limits_of
 from lab.agents.scripted import ScriptedAgent
 from lab.agents.spending import Caps
 from lab.errors import BadInput
@@ -159,6 +160,9 @@ def _choose_model(settings: Settings, name: str) -> Chosen:
             provider,
             price=price,
             caps=caps,
+            limits=limits_of(
+                prompt_tokens=settings.prompt_tokens, answer_tokens=settings.answer_tokens
+            ),
             around=work.around,
             stand_in=OfflineAgent(seed=settings.seed),
             patience_s=settings.patience_s,

@@ -1,7 +1,7 @@
 """What was said between the lab and a model, kept for whoever wonders in the morning.
 
 Owns    transcript.jsonl.gz of one proposal: every new message and every answer, one JSON line each
-Takes   lines, as plain values
+Takes   lines, as plain values, and the shape of two of them
 Gives   them back; and what an interrupted conversation had already cost
 Never   ends a night: a line that finds the disk full is counted as lost
 
@@ -18,6 +18,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from lab.agents.providers import Exchange, Reply
+from lab.agents.spending import total
 from lab.redaction import plain
 
 MAX_FILE_BYTES = 4 * 2**20  # compressed; a long conversation takes a few hundred kB
@@ -100,6 +102,34 @@ def spent_in(path: Path | None) -> tuple[float | None, int]:
     known = [float(price) for price in prices if isinstance(price, int | float)]
     usd = sum(known) if len(known) == len(prices) else None
     return usd, sum(line["tokens"] for line in answers)
+
+
+def answer_facts(reply: Reply, usd: float | None) -> Mapping[str, object]:
+    """An answer as a line of the transcript, with what it took."""
+    return {
+        "usd": usd,
+        "tokens": total(reply.usage),
+        "usage": {
+            "input": reply.usage.input_tokens,
+            "cache_read": reply.usage.cache_read_tokens,
+            "cache_write": reply.usage.cache_write_tokens,
+            "output": reply.usage.output_tokens,
+        },
+        "ending": reply.ending,
+        "text": reply.text,
+        "calls": [{"name": call.name, "written": call.written} for call in reply.calls],
+    }
+
+
+def told_facts(exchange: Exchange) -> Mapping[str, object]:
+    """What a model was told in return."""
+    return {
+        "text": exchange.text,
+        "results": [
+            {"name": result.name, "is_error": result.is_error, "content": result.content}
+            for result in exchange.results
+        ],
+    }
 
 
 def _members(content: bytes) -> Iterator[tuple[bytes, int]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import Any
 
 from tests.providers.steps import NEW, READ, SAID, WRITTEN, Answer
@@ -15,6 +17,8 @@ def _error(kind: str, message: str, code: str | None = None) -> dict[str, Any]:
         error["details"] = {"error_code": code}
     return {"type": "error", "error": error, "request_id": "req_011CSHoEeqs5C35K2UUqR7Fy"}
 
+
+PINGS = True  # whether it has an event for them, besides comments
 
 FAILURES: dict[str, tuple[int, Any]] = {
     "rate_limit": (
@@ -63,11 +67,25 @@ def usage(answer: Answer) -> dict[str, Any]:
     }
 
 
+def sign(messages: list[dict[str, Any]]) -> str:
+    """The signature of a thought that comes after these messages; the marks of the cache are not part of them."""
+    bare = [
+        [
+            {name: value for name, value in block.items() if name != "cache_control"}
+            for block in m["content"]
+        ]
+        for m in messages
+    ]
+    return hashlib.sha256(json.dumps(bare, sort_keys=True).encode()).hexdigest()
+
+
 def message(answer: Answer, number: int, read: Any) -> list[dict[str, Any]]:
     """The content blocks of an answer, as they must come back; `read` parses a call's arguments."""
     blocks: list[dict[str, Any]] = []
     if answer.thinking:
-        blocks.append({"type": "thinking", "thinking": answer.thinking, "signature": "RXJrRkNr=="})
+        blocks.append(
+            {"type": "thinking", "thinking": answer.thinking, "signature": answer.signature}
+        )
     if answer.text:
         blocks.append({"type": "text", "text": answer.text})
     blocks += [
@@ -157,10 +175,13 @@ def wrong(body: dict[str, Any]) -> str | None:
     asked: list[str] = []
     if body["messages"][0]["role"] != "user":
         return "messages: first message must use the user role"
-    for message in body["messages"]:
+    for place, message in enumerate(body["messages"]):
         content = message["content"]
-        if not content or any(block.get("text") == "" for block in content):
-            return "messages: text content blocks must be non-empty"
+        if not content or any(not block.get("text", "x").strip() for block in content):
+            return "messages: text content blocks must contain non-whitespace text"
+        signed = {block["signature"] for block in content if block["type"] == "thinking"}
+        if signed - {sign(body["messages"][:place])}:
+            return f"messages.{place}.content.0: Invalid `signature` in `thinking` block"
         answered = [block["tool_use_id"] for block in content if block["type"] == "tool_result"]
         if sorted(answered) != sorted(asked):
             return f"messages: `tool_use` ids were found without `tool_result` blocks: {asked}"

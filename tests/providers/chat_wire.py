@@ -7,6 +7,8 @@ from typing import Any
 from tests.providers.anthropic_wire import Event, cut
 from tests.providers.steps import NEW, READ, SAID, WRITTEN, Answer
 
+PINGS = False
+
 FAILURES: dict[str, tuple[int, Any]] = {
     "rate_limit": (429, {"error": {"message": "Rate limit exceeded: per-min.", "code": 429}}),
     "server_error": (500, {"error": {"message": "EngineCore encountered an issue.", "code": 500}}),
@@ -130,10 +132,11 @@ def events(answer: Answer, number: int, model: str) -> list[Event]:
     reason = {"length": "length", "refused": "content_filter"}.get(answer.ending or "")
     tell({}, reason or ("tool_calls" if answer.calls else "stop"))
     if answer.counts:
+        prompt = (NEW if answer.new is None else answer.new) + READ + WRITTEN
         usage = {
-            "prompt_tokens": NEW + READ + WRITTEN,
+            "prompt_tokens": prompt,
             "completion_tokens": SAID,
-            "total_tokens": NEW + READ + WRITTEN + SAID,
+            "total_tokens": prompt + SAID,
             "prompt_tokens_details": {"cached_tokens": READ, "cache_write_tokens": WRITTEN},
         }
         told.append((None, {**outline, "choices": [], "usage": usage}))

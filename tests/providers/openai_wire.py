@@ -12,6 +12,8 @@ def _error(code: str | None, message: str, kind: str = "invalid_request_error") 
     return {"error": {"message": message, "type": kind, "param": None, "code": code}}
 
 
+PINGS = False
+
 FAILURES: dict[str, tuple[int, Any]] = {
     "rate_limit": (
         429,
@@ -204,6 +206,10 @@ def wrong(body: dict[str, Any]) -> str | None:
         return f"No tool output found for function call {sorted(set(called) ^ set(given))}."
     if body["store"] is not False:
         return "this account keeps nothing"
+    kinds = [item.get("type", "message") for item in body["input"]]
+    for kind, following in zip(kinds, [*kinds[1:], "nothing"], strict=True):
+        if kind == "reasoning" and following not in ("reasoning", "message", "function_call"):
+            return "Item of type 'reasoning' was provided without its required following item."
     for item in body["input"]:
         if item.get("type") == "reasoning" and not item.get("encrypted_content", "").startswith(
             "gAAAAA"

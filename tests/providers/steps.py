@@ -32,10 +32,13 @@ class Answer:
     calls: tuple[Call, ...] = ()
     ending: Literal["length", "refused"] | None = None  # None: as the content has it
     refusal: str = ""
+    signature: str = ""  # of the thought; a server that binds thoughts to a conversation signs it
     counts: bool = True  # whether the server reports its usage
+    new: int | None = None  # tokens that it says it read anew; None: NEW, or what a long prompt has
     # How the stream breaks in the middle: the connection drops, the stream just ends, an error is sent.
     breaks: Literal["drop", "end", "overloaded", "server_error"] | None = None
     silent_s: float = 0.0  # before the first byte
+    pings_s: float = 0.0  # for how long nothing comes but signs of life
     one_index: bool = False  # every call of a set gets the index 0, as Gemini does it
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -22,17 +23,18 @@ def marks(content: list[dict[str, Any]]) -> list[str | None]:
 
 def test_the_stable_part_is_cached_for_an_hour_and_the_rest_for_minutes() -> None:
     """An experiment takes longer than five minutes; a turn of a conversation does not."""
+    asked = replace(request(), steady_chars=20)
     with (
         ModelServer("anthropic").script([LOOK, LOOK, Answer(text="ok")]) as server,
         provider_of("anthropic", server.base_url) as provider,
     ):
-        first = answered(provider.ask(request()))
-        second = answered(provider.ask(request(first)), text="Go on.")
-        provider.ask(request(first, second))
+        first = answered(provider.ask(asked))
+        second = answered(provider.ask(replace(asked, exchanges=(first,))), text="Go on.")
+        provider.ask(replace(asked, exchanges=(first, second)))
         bodies = [recorded.body for recorded in server.requests]
     for body in bodies:
         assert marks(body["system"]) == ["1h"]  # tools come before it, so they are within
-        assert marks(body["messages"][0]["content"]) == ["1h"]
+        assert marks(body["messages"][0]["content"]) == ["1h", "5m"]
     assert [marks(message["content"]) for message in bodies[2]["messages"][1:]] == [
         [None, None],  # what the model said is never touched
         [None],
@@ -60,6 +62,16 @@ def test_a_refusal_that_says_nothing_gives_its_category() -> None:
     ):
         reply = provider.ask(request())
     assert (reply.ending, reply.text, reply.raw) == ("refused", "", [])
+
+
+def test_a_text_of_nothing_but_spaces_is_not_sent_back() -> None:
+    """Models begin a call with an empty line, and the API refuses that line afterwards."""
+    look = Answer(text="\n\n", calls=LOOK.calls)
+    with (
+        ModelServer("anthropic").script([look, Answer(text="ok")]) as server,
+        provider_of("anthropic", server.base_url) as provider,
+    ):
+        assert provider.ask(request(answered(provider.ask(request())))).text == "ok"
 
 
 def test_a_mangled_event_is_a_broken_answer(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -11,7 +12,7 @@ from lab.agents.providers.compatible import CompatibleProvider
 from tests.providers.anthropic_wire import Event
 from tests.providers.asking import KEY, answered, provider_of, request, sent_back
 from tests.providers.server import ModelServer
-from tests.providers.steps import Answer, Call, Fail
+from tests.providers.steps import READ, WRITTEN, Answer, Call, Fail
 
 SIGNED = {"extra_content": {"google": {"thought_signature": "Sig=="}}}
 PLAIN_CALL = (
@@ -106,6 +107,41 @@ def test_a_server_can_be_said_to_have_no_tools() -> None:
     ):
         assert len(provider.ask(request()).calls) == 1
         assert "tools" not in server.requests[0].body
+
+
+LONG = replace(request(), brief="The best score is 1.7. " * 2_000)  # 46,000 bytes
+
+
+def test_a_server_that_cuts_the_prompt_is_found_out_at_once() -> None:
+    """Ollama's default context is 4,096 tokens, and it says nothing: a night without its program and its contract."""
+    with (
+        ModelServer("compatible").script(
+            [Answer(text="Hello!", new=4096 - READ - WRITTEN)]
+        ) as server,
+        provider_of("compatible", server.base_url) as provider,
+        pytest.raises(Stop, match="read 4,096 tokens of a prompt of about 15") as caught,
+    ):
+        provider.ask(LONG)
+    assert "OLLAMA_CONTEXT_LENGTH" in caught.value.do
+    assert caught.value.usage is not None and caught.value.usage.output_tokens > 0
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(Answer(text="ok", new=8_000), id="three-fifths-of-the-estimate"),
+        pytest.param(Answer(text="ok", counts=False), id="no-count"),
+    ],
+)
+def test_an_honest_count_passes(answer: Answer) -> None:
+    """The estimate is too high on purpose; and later a cache may make the count small."""
+    later = Answer(text="ok", new=100)
+    with (
+        ModelServer("compatible").script([answer, Answer(text="ok"), later]) as server,
+        provider_of("compatible", server.base_url) as provider,
+    ):
+        for _ in range(3):
+            assert provider.ask(LONG).text == "ok"
 
 
 def test_a_refusal_that_is_not_about_tools_is_not_tried_again() -> None:

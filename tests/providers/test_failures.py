@@ -15,7 +15,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab.agents.providers import ProviderError, Stop, TooLong, TryAgain, Wait
+from lab.agents.providers import (
+    AnswerTooLong,
+    NotUnderstood,
+    ProviderError,
+    Stop,
+    TooLong,
+    TryAgain,
+    Wait,
+)
 from lab.agents.providers import anthropic as ours_anthropic
 from lab.agents.providers import openai as ours_openai
 from lab.agents.providers.failures import Declined, Failure, asked_wait_s, clean, judge, of_line
@@ -27,7 +35,7 @@ MEANS: dict[str, type[Exception]] = {
     "APITimeoutError": TryAgain,
     "APIResponseValidationError": TryAgain,
     "APIError": TryAgain,
-    "BadRequestError": Stop,
+    "BadRequestError": NotUnderstood,
     "AuthenticationError": Stop,
     "OAuthError": Stop,
     "PaymentRequiredError": Stop,
@@ -37,7 +45,7 @@ MEANS: dict[str, type[Exception]] = {
     "ConflictError": TryAgain,
     "PreconditionFailedError": Stop,
     "ContentTooLargeError": TooLong,
-    "UnprocessableEntityError": Stop,
+    "UnprocessableEntityError": NotUnderstood,
     "RateLimitError": Wait,
     "RequestHeaderFieldsTooLargeError": Stop,
     "ClientClosedRequestError": TryAgain,
@@ -53,16 +61,16 @@ MEANS: dict[str, type[Exception]] = {
     "CMEKKeyUnreachableError": Wait,
     "LinkedOrganizationBillingUnavailableError": Stop,
     "LinkedOrganizationSpendLimitReachedError": Stop,
-    "CMEKKeyDisabledError": Stop,
-    "CMEKKeyNetworkBlockedError": Stop,
-    "ClaudeCodeKeyCreatorNotMemberError": Stop,
-    "ClaudeCodeVersionTooOldError": Stop,
-    "OrganizationOnHoldError": Stop,
-    "OrganizationTypeNotSupportedError": Stop,
-    "ParentOrganizationRequiredError": Stop,
+    "CMEKKeyDisabledError": NotUnderstood,
+    "CMEKKeyNetworkBlockedError": NotUnderstood,
+    "ClaudeCodeKeyCreatorNotMemberError": NotUnderstood,
+    "ClaudeCodeVersionTooOldError": NotUnderstood,
+    "OrganizationOnHoldError": NotUnderstood,
+    "OrganizationTypeNotSupportedError": NotUnderstood,
+    "ParentOrganizationRequiredError": NotUnderstood,
     "SandboxEgressRestrictedError": Stop,
-    "RequestBodyEncodingInvalidError": Stop,
-    "RequestBodyEncodingUnsupportedError": Stop,
+    "RequestBodyEncodingInvalidError": NotUnderstood,
+    "RequestBodyEncodingUnsupportedError": NotUnderstood,
     "RequestBodyTooLargeAfterDecodingError": TooLong,
     "RetryableError": TryAgain,
     "CredentialsError": Stop,
@@ -221,7 +229,10 @@ def test_a_certificate_that_is_not_accepted_stops() -> None:
         (400, "", "You have reached your specified API usage limits. You will regain access on 2026-12-01", Stop),
         (400, "invalid_prompt", "Your prompt was flagged", Declined),
         (400, "", "Output blocked by content filtering policy", Declined),
-        (400, "", "temperature: unsupported", Stop),
+        (400, "", "temperature: unsupported", NotUnderstood),
+        (400, "", "messages.1.content.0: Invalid `signature` in `thinking` block", NotUnderstood),
+        (400, "", "max_tokens must be at least 1, got 0", NotUnderstood),
+        (400, "", "'max_tokens' is too large: 24000. This model's maximum context length is 8192 tokens", TooLong),
         (503, "", "Loading model", Wait),
         (502, "", "<html>Bad gateway</html>", TryAgain),
         (520, "", "", TryAgain),
@@ -235,6 +246,25 @@ def test_one_status_means_several_things(
 ) -> None:
     told = judge(Failure(provider="p", status=status, code=code, message=message))
     assert type(told) is means
+
+
+@pytest.mark.parametrize(
+    ("message", "most"),
+    [
+        ("max_tokens: 24000 > 8192, which is the maximum allowed number of output tokens for m", 8192),
+        ("max_tokens is too large: 24000. This model supports at most 16384 completion tokens", 16384),
+        ("Invalid 'max_output_tokens': integer above maximum value. Expected a value <= 16384", 16384),
+        ("Invalid max_tokens value, the valid range of max_tokens is [1, 8192]", 8192),
+        ("The maximum tokens you requested exceeds the model limit of 4096", 4096),
+        ("maxOutputTokens value of 24000 but the supported range is from 1 (inclusive)", None),
+    ],
+)  # fmt: skip
+def test_an_answer_that_no_model_gives_is_not_a_wrong_setting(
+    message: str, most: int | None
+) -> None:
+    """A shorter one works, and each server says in its own words how short."""
+    told = judge(Failure(provider="p", status=400, message=message))
+    assert isinstance(told, AnswerTooLong) and told.most_tokens == most
 
 
 @given(st.text(max_size=2000), st.sampled_from([None, 200, 400, 402, 404, 413, 429, 500, 529]))
@@ -272,6 +302,6 @@ def test_keys_are_taken_out_of_messages(quoted: str) -> None:
 def test_judging_a_long_page_takes_no_time() -> None:
     """A pattern that backtracks would hold the night on one error page."""
     begun = time.monotonic()
-    for text in ("exceeds " * 20_000, "credit" * 20_000, "tool " * 20_000):
+    for text in ("exceeds " * 20_000, "credit" * 20_000, "tool " * 20_000, "max tokens " * 9_000):
         judge(Failure(provider="p", status=400, message=text))
     assert time.monotonic() - begun < 2

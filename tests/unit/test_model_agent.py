@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lab.agents import NightEnds, NoMoreIdeas, Proposal
-from lab.agents.conversation import CARRY_ON, Limits
+from lab.agents.conversation import CARRY_ON
 from lab.agents.model import (
     ASK_EVERY,
     FRUITLESS_IN_A_ROW,
@@ -18,6 +18,8 @@ from lab.agents.model import (
     ModelAgent,
 )
 from lab.agents.providers import (
+    AnswerTooLong,
+    NotUnderstood,
     Reply,
     Request,
     Stop,
@@ -27,6 +29,7 @@ from lab.agents.providers import (
     Usage,
     Wait,
 )
+from lab.agents.room import Limits, limits_of
 from lab.agents.similar import facts_of
 from lab.agents.spending import Caps
 from lab.agents.transcript import read_transcript
@@ -383,6 +386,19 @@ def test_a_provider_that_refuses_for_good_ends_the_night_with_what_to_do() -> No
     assert len(provider.requests) == 1
 
 
+def test_a_conversation_that_is_refused_after_it_began_is_left_and_the_night_goes_on() -> None:
+    """Key, model and settings have just worked, so nothing is there for a person to mend."""
+    refusal = NotUnderstood("400: Invalid signature", do="check MODEL")
+    agent, provider = agent_of(says(call("note", text="n")), refusal)
+    proposal = agent.propose(brief_of())
+    assert proposal.title == "deeper"
+    assert "Invalid signature" in proposal.facts[STAND_IN_FACT]
+    agent, provider = agent_of(refusal)
+    with pytest.raises(AgentError, match="cannot be asked"):
+        agent.propose(brief_of())
+    assert len(provider.requests) == 1
+
+
 def test_the_prompt_stays_under_its_limit_and_the_conversation_goes_on() -> None:
     """Long results of early turns go first; the best file and the last turns stay."""
     long = "# " + "x " * 4000
@@ -420,6 +436,107 @@ def test_what_the_provider_finds_too_long_is_shortened_and_remembered() -> None:
     provider.requests.clear()
     assert agent.propose(brief_of(history)).title == "width 128"
     assert all(provider.count_tokens(request) <= 3_000 for request in provider.requests)
+
+
+class Window(RecordedModel):
+    """A server whose prompt and answer share `context_tokens`."""
+
+    def ask(self, request: Request) -> Reply:
+        assert self.context_tokens is not None
+        if self.count_tokens(request) + request.max_output_tokens > self.context_tokens:
+            self.requests.append(request)
+            raise TooLong("the window is full")
+        return super().ask(request)
+
+
+def test_a_window_is_shared_by_prompt_and_answer() -> None:
+    """32,768 tokens are what local servers have, and an answer of 24,000 leaves no room for the seed's brief."""
+    notes = [says(call("note", text=f"{i} " + "y" * 900)) for i in range(7)]
+    steps = [*widen()[:1], *notes, says(submit()), *widen(128)]
+    program = "Lower val_bpb. " * 2500
+    provider = Window(list(steps), context_tokens=32_768)
+    agent = ModelAgent(provider, price=lambda usage: 0.0)
+    assert "WIDTH = 96" in agent.propose(brief_of(program=program)).train_py
+    assert [request.max_output_tokens for request in provider.requests][:2] == [24_000, 12_000]
+    assert 12_000 < provider.count_tokens(provider.requests[0]) < 20_000, (
+        "the control: as the seed's"
+    )
+    provider.requests.clear()
+    assert agent.propose(brief_of(program=program)).title == "width 128"
+    assert [request.max_output_tokens for request in provider.requests] == [12_000] * 2, (
+        "remembered"
+    )
+
+
+def test_in_a_full_window_old_turns_give_way_and_not_the_answer() -> None:
+    """An answer that shrank with every turn would soon hold no edit."""
+    code = "x " * 3_000
+    reads = [
+        says(call("read_file", file="experiment", number=n, first_line=1, last_line=0))
+        for n in range(1, 9)
+    ]
+    provider = Window([*reads, *widen()], context_tokens=32_768)
+    agent = ModelAgent(provider, price=lambda usage: 0.0)
+    history = [past_of(n) for n in range(1, 9)]
+    brief = brief_of(history, program="Lower val_bpb. " * 2500, code_of=lambda n: f"{n} {code}")
+    assert agent.propose(brief).title == "width 96"
+    assert provider.requests[-1].max_output_tokens == 12_000
+    assert "left out for length" in words_of(provider.requests[-1])
+
+
+@pytest.mark.parametrize(("most", "then"), [(8192, 8192), (None, 12_000)])
+def test_a_model_with_short_answers_is_asked_for_short_ones(most: int | None, then: int) -> None:
+    """Where the server names its limit that is asked for; else half, and half again."""
+    refusal = AnswerTooLong("max_tokens is too large", most_tokens=most)
+    agent, provider = agent_of(refusal, *widen(), *widen(128))
+    assert agent.propose(brief_of()).title == "width 96"
+    assert agent.propose(brief_of()).title == "width 128"
+    lengths = [request.max_output_tokens for request in provider.requests]
+    assert lengths == [24_000, then, then, then, then]
+
+
+def test_a_model_that_takes_no_length_at_all_is_not_asked_for_ever() -> None:
+    """Each refusal is free, and none leads on."""
+    agent, provider = agent_of(AnswerTooLong("too large", most_tokens=None), forever=True)
+    assert "too large" in agent.propose(brief_of()).facts[STAND_IN_FACT]
+    assert [r.max_output_tokens for r in provider.requests] == [24_000, 12_000, 6_000, 4_000]
+
+
+THOUGHT = says(ending="length", usage=Usage(input_tokens=1000, output_tokens=24_000))
+
+
+def test_an_answer_that_was_all_thought_may_be_longer_the_next_time() -> None:
+    """The same question with the same limit costs the same again, and gives the same."""
+    agent, provider = agent_of(THOUGHT, *widen(), *widen(128))
+    assert agent.propose(brief_of()).title == "width 96"
+    agent.propose(brief_of())
+    lengths = [request.max_output_tokens for request in provider.requests]
+    assert lengths == [24_000, *[48_000] * 4], "and what one idea needed the next may need"
+    agent, provider = agent_of(THOUGHT, forever=True)
+    assert "thought for 64,000 tokens" in agent.propose(brief_of()).facts[STAND_IN_FACT]
+    assert [r.max_output_tokens for r in provider.requests] == [24_000, 48_000, 64_000]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        pytest.param({"limits": limits_of(prompt_tokens=None, answer_tokens=24_000)}, id="setting"),
+        pytest.param({"caps": Caps(usd=0.3)}, id="cap"),
+    ],
+)
+def test_an_answer_that_may_not_be_longer_is_not_paid_for_twice(more: dict[str, Any]) -> None:
+    """ANSWER_TOKENS is a person's word, and so is USD."""
+    agent, provider = agent_of(THOUGHT, forever=True, **more)
+    assert "may not answer longer" in agent.propose(brief_of()).facts[STAND_IN_FACT]
+    assert len(provider.requests) == 1
+
+
+def test_a_longer_answer_that_does_not_fit_is_not_asked_for_again() -> None:
+    """Else it would grow and shrink in turns, each of them paid for."""
+    provider = Window([THOUGHT], forever=True, context_tokens=32_768)
+    agent = ModelAgent(provider, price=lambda usage: 0.0, stand_in=StandIn())
+    assert "may not answer longer" in agent.propose(brief_of()).facts[STAND_IN_FACT]
+    assert [r.max_output_tokens for r in provider.requests] == [24_000, 48_000]
 
 
 def test_a_prompt_that_cannot_be_shortened_does_not_end_the_night() -> None:

@@ -13,7 +13,9 @@ ProviderError
 ├── TryAgain      the line or the server failed; the same request may work at once
 ├── Wait          too many requests, or an overloaded server; the same request works later
 ├── TooLong       the request does not fit into the model's context; a shorter one works
+│   └── AnswerTooLong   the model never answers at the length that was asked for
 └── Stop          a wrong key, no credit, no such model: nothing works before a person acts
+    └── NotUnderstood   a request that makes no sense to the server: its settings, or this conversation
 """
 
 from __future__ import annotations
@@ -84,6 +86,8 @@ class Exchange:
     reply: Reply
     results: tuple[ToolResult, ...]  # one for each call, in their order
     text: str = ""  # the user's words; beside results, or alone where nothing was called
+    # What stood before it was shortened since: thoughts that a provider bound to that are not taken back.
+    uprooted: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +99,9 @@ class Request:
     exchanges: tuple[Exchange, ...]
     tools: tuple[Tool, ...]
     max_output_tokens: int
+    steady_chars: int = (
+        0  # the brief's beginning, with which the next proposal's is likely to begin too
+    )
 
 
 class ProviderError(Exception):
@@ -119,12 +126,24 @@ class TooLong(ProviderError):
     """The request does not fit into the model's context."""
 
 
+class AnswerTooLong(TooLong):
+    """The answer asked for is longer than any of this model. `most_tokens` is its limit; None: it did not say."""
+
+    def __init__(self, why: str, *, most_tokens: int | None) -> None:
+        super().__init__(why)
+        self.most_tokens = most_tokens
+
+
 class Stop(ProviderError):
     """Nothing works before a person acts; `do` says what."""
 
     def __init__(self, why: str, *, do: str) -> None:
         super().__init__(why)
         self.do = do
+
+
+class NotUnderstood(Stop):
+    """The server finds the request wrong. Where it has answered before, the settings are not why."""
 
 
 class Provider(Protocol):

@@ -1,11 +1,12 @@
 """Anthropic's Messages API, by its official SDK.
 
 Always streamed: a long answer outlives the minutes that a silent connection is left open. What the model said
-goes back block by block as it came, signatures and unknown fields included; without them it refuses to go on.
+goes back block by block as it came, signatures and unknown fields included; without them it refuses to go on. A
+thought is signed together with what stood before it, so once that was shortened the thought stays away.
 
-The prompt is cached in three steps, each a prefix of the next: tools and system for the night, the brief for the
-proposal, both for an hour because an experiment takes longer than five minutes; and the conversation so far,
-whose next turn comes within minutes.
+The prompt is cached in four steps, each a prefix of the next: tools and system for the night, and of the brief what
+the next one begins with too, both for an hour because an experiment takes longer than five minutes; the rest of the
+brief, and the conversation so far, whose next turn comes within minutes.
 """
 
 from __future__ import annotations
@@ -28,13 +29,12 @@ from lab.agents.providers import (
 )
 from lab.agents.providers.failures import Declined, Failure, clean, judge, of_line
 from lab.agents.providers.line import (
-    ANSWER_S,
     BYTES_PER_TOKEN_CLAUDE,
     CONNECT_S,
     COUNT_S,
     SILENCE_S,
-    Deadline,
     estimate_request,
+    hold_to_time,
     is_loopback,
     read_object,
 )
@@ -54,6 +54,8 @@ ENDINGS: dict[str, Ending] = {
     "model_context_window_exceeded": "length",
     "refusal": "refused",
 }
+
+THOUGHTS = ("thinking", "redacted_thinking")
 
 # What strict mode refuses in a schema.
 BOUNDS = (
@@ -105,7 +107,9 @@ class AnthropicProvider:
             base_url=base_url,
             max_retries=0,  # who asks decides, and the GPU works meanwhile
             timeout=httpx2.Timeout(silence_s, connect=CONNECT_S),
-            http_client=anthropic.DefaultHttpxClient(trust_env=not is_loopback(base_url)),
+            http_client=anthropic.DefaultHttpxClient(
+                trust_env=not is_loopback(base_url), event_hooks={"response": [hold_to_time]}
+            ),
         )
 
     def ask(self, request: Request) -> Reply:
@@ -115,14 +119,12 @@ class AnthropicProvider:
             ProviderError: there is none; which kind says what to do.
         """
         heard = _Heard()
-        deadline = Deadline(self.name, ANSWER_S)
         try:
             with self._client.messages.create(
                 stream=True, max_tokens=request.max_output_tokens, **self._prompt(request)
             ) as stream:
                 for event in stream:
                     heard.take(event.to_dict())
-                    deadline.check()
         except ProviderError as error:
             error.usage = heard.usage()
             raise
@@ -217,15 +219,17 @@ def strict_schema(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _messages(request: Request) -> list[dict[str, Any]]:
-    messages: list[dict[str, Any]] = [
-        {
-            "role": "user",
-            "content": [{"type": "text", "text": request.brief, "cache_control": HOUR}],
-        }
-    ]
+    steady, rest = request.brief[: request.steady_chars], request.brief[request.steady_chars :]
+    both = steady and rest.strip()
+    parts = [(steady, HOUR), (rest, MINUTES)] if both else [(request.brief, HOUR)]
+    brief = [{"type": "text", "text": text, "cache_control": mark} for text, mark in parts]
+    messages: list[dict[str, Any]] = [{"role": "user", "content": brief}]
     for exchange in request.exchanges:
-        if exchange.reply.raw:  # a refusal may say nothing, and an empty turn is not accepted
-            messages.append({"role": "assistant", "content": exchange.reply.raw})
+        said = exchange.reply.raw
+        if exchange.uprooted:
+            said = [block for block in said if block["type"] not in THOUGHTS]
+        if said:  # a refusal may say nothing, and an empty turn is not accepted
+            messages.append({"role": "assistant", "content": said})
         told: list[dict[str, Any]] = [
             {
                 "type": "tool_result",
@@ -316,7 +320,8 @@ class _Heard:
                         id=block["id"], name=block["name"], arguments=arguments, written=written
                     )
                 )
-            if block["type"] != "text" or block.get("text"):  # an empty text is not taken back
+            # A text of nothing but spaces is not taken back.
+            if block["type"] != "text" or block.get("text", "").strip():
                 raw.append(block)
         ending = ENDINGS.get(self._stop.get("stop_reason") or "", "done")
         text = "".join(block["text"] for block in raw if block["type"] == "text")

@@ -13,12 +13,19 @@ from typing import Any
 
 import openai
 
-from lab.agents.providers import Ending, Reply, Request, ToolCall, TryAgain, Usage
+from lab.agents.providers import (
+    Ending,
+    ProviderError,
+    Reply,
+    Request,
+    Stop,
+    ToolCall,
+    TryAgain,
+    Usage,
+)
 from lab.agents.providers.failures import Declined, Failure, judge
 from lab.agents.providers.line import (
-    ANSWER_S,
     SILENCE_S,
-    Deadline,
     estimate_request,
     estimate_tokens,
     read_object,
@@ -36,6 +43,12 @@ NO_TOOLS = re.compile(
     r"|(support|enable|unknown|unexpected|unrecogni|extra).{0,80}\btool",
     re.IGNORECASE | re.DOTALL,
 )
+
+
+# A server whose context is too small for a prompt may cut it and say nothing. By our estimate real tokenizers count 75
+# to 96 % of a brief (cl100k, o200k, DeepSeek's, Claude's old one; without and with 300 experiments in it).
+LEAST_SHARE_READ = 0.5
+TELLING_TOKENS = 6_000  # a shorter prompt fits everywhere, and its estimate is rough
 
 
 class CompatibleProvider:
@@ -58,6 +71,7 @@ class CompatibleProvider:
         self._key = key
         self._effort = effort
         self._tools = tools
+        self._reads_all = False  # whether the server was seen to read a whole prompt
         # What the SDK would send by itself: a made-up key, and the names of an account at OpenAI.
         names = ["OpenAI-Organization", "OpenAI-Project", *([] if key else ["Authorization"])]
         self._withheld = {name: openai.Omit() for name in names}
@@ -69,8 +83,12 @@ class CompatibleProvider:
         Raises:
             ProviderError: there is none; which kind says what to do.
         """
+        heard = _Heard(self._key)
+        told: ProviderError | Declined | None
         try:
-            return self._ask(request)
+            return self._ask(request, heard)
+        except ProviderError as error:
+            told = error
         except FAILURES as error:
             called = any(exchange.reply.calls for exchange in request.exchanges)
             if self._tools and request.tools and not called and _has_no_tools(error):
@@ -81,8 +99,12 @@ class CompatibleProvider:
         # Outside of `except`: the SDK's exception holds the request, and the key in its headers.
         if told is None:
             return self.ask(request)
+        usage = heard.metered(request)
         if isinstance(told, Declined):
-            return Reply(text=str(told), calls=(), ending="refused", usage=Usage(), raw=None)
+            return Reply(
+                text=str(told), calls=(), ending="refused", usage=usage or Usage(), raw=None
+            )
+        told.usage = usage
         raise told
 
     def count_tokens(self, request: Request) -> int:
@@ -92,9 +114,7 @@ class CompatibleProvider:
     def close(self) -> None:
         self._client.close()
 
-    def _ask(self, request: Request) -> Reply:
-        heard = _Heard(self._key)
-        deadline = Deadline(self.name, ANSWER_S)
+    def _ask(self, request: Request, heard: _Heard) -> Reply:
         with self._client.chat.completions.create(
             model=self.model,
             messages=_messages(request, tools=self._tools),
@@ -106,13 +126,31 @@ class CompatibleProvider:
         ) as stream:
             for chunk in stream:
                 heard.take(chunk.to_dict())
-                deadline.check()
-        reply = heard.reply(prompt_tokens=estimate_request(request))
+        reply = heard.reply(request)
+        self._check_all_was_read(reply.usage, estimate_request(request))
         if self._tools or not request.tools or reply.ending == "refused":
             return reply
         calls = read_calls(reply.text, request.tools)
         ending: Ending = "tools" if calls and reply.ending == "done" else reply.ending
         return Reply(text=reply.text, calls=calls, ending=ending, usage=reply.usage, raw=reply.raw)
+
+    def _check_all_was_read(self, usage: Usage, expected_tokens: int) -> None:
+        """Find out at the first long prompt, of which no server has a part in its cache yet.
+
+        Raises:
+            Stop: the server cut the prompt.
+        """
+        read = usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens
+        if self._reads_all or not read or expected_tokens < TELLING_TOKENS:
+            return
+        if read < LEAST_SHARE_READ * expected_tokens:
+            raise Stop(
+                f"compatible: the server read {read:,} tokens of a prompt of about {expected_tokens:,}; it cut "
+                "the rest off, and the model never saw it.",
+                do="give it a larger context, OLLAMA_CONTEXT_LENGTH=65536 for Ollama or --ctx-size 65536 for "
+                "llama.cpp, restart it, and resume the night.",
+            )
+        self._reads_all = True
 
     def _options(self, request: Request) -> dict[str, Any]:
         options: dict[str, Any] = {}
@@ -202,8 +240,8 @@ class _Heard:
             self._at[index] = call
         _merge(call, piece)
 
-    def reply(self, *, prompt_tokens: int) -> Reply:
-        """The whole answer; `prompt_tokens` is the estimate for servers that count nothing.
+    def reply(self, request: Request) -> Reply:
+        """The whole answer.
 
         Raises:
             TryAgain: the stream ended before the answer did.
@@ -231,7 +269,7 @@ class _Heard:
             text=text,
             calls=calls,
             ending=self._ending(),
-            usage=self._counted(prompt_tokens),
+            usage=self._counted(request),
             raw=self._message,
         )
 
@@ -242,11 +280,20 @@ class _Heard:
             return "length"
         return "tools" if self._calls else "done"
 
-    def _counted(self, prompt_tokens: int) -> Usage:
+    def metered(self, request: Request) -> Usage | None:
+        """What an answer took that came to nothing; None before it began."""
+        begun = self._usage or self._calls or len(self._message) > 1
+        return self._counted(request) if begun else None
+
+    def _counted(self, request: Request) -> Usage:
+        """As the server counted, or estimated where it does not."""
         if self._usage is None:
             said = [self._message.get(name) or "" for name in ("content", "reasoning_content")]
             said += [_call(call).written for call in self._calls]
-            return Usage(input_tokens=prompt_tokens, output_tokens=sum(map(estimate_tokens, said)))
+            return Usage(
+                input_tokens=estimate_request(request),
+                output_tokens=sum(map(estimate_tokens, said)),
+            )
         details = self._usage.get("prompt_tokens_details") or {}
         read = details.get("cached_tokens") or 0
         written = details.get("cache_write_tokens") or 0

@@ -19,7 +19,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 
-from lab.agents.providers import ProviderError, Stop, TooLong, TryAgain, Wait
+from lab.agents.providers import (
+    AnswerTooLong,
+    NotUnderstood,
+    ProviderError,
+    Stop,
+    TooLong,
+    TryAgain,
+    Wait,
+)
 
 LONGEST_MESSAGE = 500  # characters; a proxy's error page does not belong into a record
 
@@ -45,6 +53,16 @@ TOO_LONG = re.compile(
     r"prompt is too long|context[ _-]?(length|window|size)|context limit|input token count"
     r"|maximum (input|prompt|context)|request too large|too many (input |prompt )?tokens"
     r"|exceeds? .{0,60}\btokens? (allowed|limit)|reduce the length",
+    re.IGNORECASE,
+)
+# Of the answer asked for, by any of its names; and the limit, where it is said.
+ANSWER_TOO_LONG = re.compile(
+    r"(max(imum)?[_ ]?((completion|output|new)[_ ]?)?tokens|maxOutputTokens).{0,100}"
+    r"(too (large|high|long|big)|at most|no more than|maximum|less than|exceed|above|range|>|<=)",
+    re.IGNORECASE | re.DOTALL,
+)
+ANSWER_LIMIT = re.compile(
+    r"(> ?|<= ?|≤ ?|at most |no more than |less than or equal to \W?|limit of |\[\d+, ?)(\d{4,7})\b",
     re.IGNORECASE,
 )
 NO_CREDIT = re.compile(
@@ -96,13 +114,17 @@ SECRET = re.compile(
 def judge(failure: Failure) -> ProviderError | Declined:
     """What a failed request means.
 
-    Order matters: no credit before rate limit (both are 429), too long before bad request (both are 400).
+    Order matters: no credit before rate limit (both are 429), too long before bad request (both are 400), and a
+    window that is full before an answer's own limit (either may name the answer).
     """
     status = _status(failure)
     words = f"{failure.kind} {failure.code} {failure.message}"
     said = _said(failure)
     if status in (400, 402, 403, 413, 422, 429) and _is_too_long(status, failure, words):
         return TooLong(said)
+    if status in (400, 422) and ANSWER_TOO_LONG.search(failure.message):
+        named = ANSWER_LIMIT.search(failure.message)
+        return AnswerTooLong(said, most_tokens=int(named[2]) if named else None)
     if failure.code in SPENT_CODES or failure.kind in SPENT_CODES or status == 402:
         return Stop(said, do=_pay(failure))
     if status in (400, 403, 429) and NO_CREDIT.search(failure.message) and not _is_pace(failure):
@@ -127,7 +149,8 @@ def judge(failure: Failure) -> ProviderError | Declined:
         )
     if status in (408, 409, 425, 499) or status is None or status >= 500 or status < 400:
         return TryAgain(said)
-    return Stop(said, do="the request was not understood: check MODEL, EFFORT and BASE_URL.")
+    kind = NotUnderstood if status in (400, 422) else Stop
+    return kind(said, do="the request was not understood: check MODEL, EFFORT and BASE_URL.")
 
 
 def of_line(provider: str, error: BaseException, key: str | None) -> ProviderError:

@@ -1,6 +1,6 @@
 """What the providers' clients have in common: timeouts, whose proxies, and how long a text is.
 
-Owns    the figures of the connection, and the estimate of tokens where nobody counts them
+Owns    the figures of the connection, the end of an endless answer, and the estimate of tokens where nobody counts
 Never   imports an SDK
 """
 
@@ -10,10 +10,13 @@ import ipaddress
 import json
 import math
 import time
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-from lab.agents.providers import Request, TryAgain
+import httpx2
+
+from lab.agents.providers import Request
 
 CONNECT_S = 10.0
 # The longest silence inside an answer. A model that thinks, or a local one that reads a long prompt, sends
@@ -29,20 +32,31 @@ BYTES_PER_TOKEN_CLAUDE = 2.5
 TOKENS_PER_MESSAGE = 8  # roles and separators
 
 
-class Deadline:
-    """The end of one answer, looked at whenever something arrives."""
+class _Timed(httpx2.SyncByteStream):
+    """What a server sends, until its time is up."""
 
-    def __init__(self, provider: str, seconds: float) -> None:
-        self._provider = provider
+    def __init__(self, stream: httpx2.SyncByteStream, seconds: float) -> None:
+        self._stream = stream
         self._seconds = seconds
         self._ends = time.monotonic() + seconds
 
-    def check(self) -> None:
-        """Raises TryAgain when the answer has taken longer than any should."""
-        if time.monotonic() > self._ends:
-            raise TryAgain(
-                f"{self._provider}: the answer was not complete in {self._seconds:.0f} s"
-            )
+    def __iter__(self) -> Iterator[bytes]:
+        for piece in self._stream:
+            if time.monotonic() > self._ends:
+                raise httpx2.ReadTimeout(f"the answer was not complete in {self._seconds:g} s")
+            yield piece
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+def hold_to_time(response: httpx2.Response) -> None:
+    """Break an answer off that takes longer than any should; a hook for the SDKs' clients.
+
+    It sits where the bytes arrive: neither SDK hands on the pings that a server may send for ever.
+    """
+    assert isinstance(response.stream, httpx2.SyncByteStream)
+    response.stream = _Timed(response.stream, ANSWER_S)
 
 
 def is_loopback(base_url: str) -> bool:

@@ -25,12 +25,12 @@ from lab.agents.providers import (
 )
 from lab.agents.providers.failures import Declined, Failure, clean, judge, of_line
 from lab.agents.providers.line import (
-    ANSWER_S,
     CONNECT_S,
     COUNT_S,
     SILENCE_S,
-    Deadline,
     estimate_request,
+    estimate_tokens,
+    hold_to_time,
     is_loopback,
     read_object,
 )
@@ -80,7 +80,7 @@ class OpenAIProvider:
             ProviderError: there is none; which kind says what to do.
         """
         heard = _Heard(self._key)
-        deadline = Deadline(self.name, ANSWER_S)
+        told: ProviderError | Declined
         try:
             with self._client.responses.create(
                 stream=True,
@@ -92,17 +92,17 @@ class OpenAIProvider:
             ) as stream:
                 for event in stream:
                     heard.take(event.to_dict())
-                    deadline.check()
-        except ProviderError:
-            raise
+            return heard.reply()
+        except (ProviderError, Declined) as error:
+            told = error
         except FAILURES as error:
             told = translate(error, provider=self.name, key=self._key)
-            if isinstance(told, Declined):
-                return _declined(str(told))
-            raise told from None  # the SDK's exception holds the request, and the key in its headers
-        except Declined as declined:
-            return _declined(str(declined))
-        return heard.reply()
+        # Outside of `except`: the SDK's exception holds the request, and the key in its headers.
+        usage = heard.metered(request)
+        if isinstance(told, Declined):
+            return Reply(text=str(told), calls=(), ending="refused", usage=usage or Usage(), raw=[])
+        told.usage = usage
+        raise told
 
     def count_tokens(self, request: Request) -> int:
         """By OpenAI's own counter; where that fails, the estimate."""
@@ -146,7 +146,9 @@ def open_client(*, key: str | None, base_url: str, silence_s: float) -> openai.O
         base_url=base_url,
         max_retries=0,
         timeout=httpx2.Timeout(silence_s, connect=CONNECT_S),
-        http_client=openai.DefaultHttpxClient(trust_env=not is_loopback(base_url)),
+        http_client=openai.DefaultHttpxClient(
+            trust_env=not is_loopback(base_url), event_hooks={"response": [hold_to_time]}
+        ),
     )
 
 
@@ -222,23 +224,42 @@ class _Heard:
         self._key = key
         self._items: dict[int, dict[str, Any]] = {}
         self._end: dict[str, Any] | None = None  # the response as its last event has it
+        self._begun = False
+        self._pieces: list[str] = []  # of whatever was written
+        self._counted: dict[str, Any] | None = None
 
     def take(self, event: dict[str, Any]) -> None:
-        """One event of the stream; the pieces of a text are passed over, for it comes again as a whole.
+        """One event of the stream; a text comes in pieces and again as a whole, which is the one that counts.
 
         Raises:
             ProviderError: the server says that it failed.
             Declined: the server would not answer this request.
         """
         match event["type"]:
+            case "response.output_item.added":
+                self._begun = True
             case "response.output_item.done":
                 self._items[event["output_index"]] = event["item"]
             case "response.completed" | "response.incomplete":
                 self._end = event["response"]
             case "response.failed":
+                self._counted = event["response"].get("usage")
                 raise self._failed(event["response"].get("error") or {})
             case "error":
                 raise self._failed(event)
+        if isinstance(event.get("delta"), str):
+            self._pieces.append(event["delta"])
+
+    def metered(self, request: Request) -> Usage | None:
+        """What an answer took that came to nothing: as OpenAI counted it, else estimated; None before it began."""
+        if self._counted:
+            return _usage(self._counted)
+        if not self._begun:
+            return None
+        return Usage(
+            input_tokens=estimate_request(request),
+            output_tokens=estimate_tokens("".join(self._pieces)),
+        )
 
     def _failed(self, error: dict[str, Any]) -> ProviderError | Declined:
         return judge(
@@ -262,6 +283,9 @@ class _Heard:
         raw = [item for _, item in sorted(self._items.items())] or list(
             self._end.get("output") or []
         )
+        # A thought is not taken back without what it led to.
+        while raw and raw[-1]["type"] == "reasoning":
+            raw.pop()
         parts = [
             part for item in raw if item["type"] == "message" for part in item.get("content") or []
         ]
@@ -302,7 +326,3 @@ def _usage(counted: dict[str, Any]) -> Usage:
         cache_write_tokens=written,
         output_tokens=counted.get("output_tokens") or 0,
     )
-
-
-def _declined(why: str) -> Reply:
-    return Reply(text=why, calls=(), ending="refused", usage=Usage(), raw=[])
