@@ -132,10 +132,16 @@ def _row(tale: Tale, number: int | None) -> Row:
         BadInput: there is no such experiment, or none at all.
     """
     if number is None:
-        some = bool(tale.rows_since(0))
+        rows = tale.rows_since(0)
+        if any(row.val_bpb is not None for row in rows):
+            raise BadInput(
+                f"{tale.tag} has no best experiment.",
+                why="the best is the baseline or what was kept over it, and it has neither.",
+                do=f"name one of 1 to {len(rows)}.",
+            )
         raise BadInput(
-            f"{tale.tag} has no {'measured ' if some else ''}experiment yet.",
-            do="name one by its number." if some else "wait for the first one to end.",
+            f"{tale.tag} has no {'measured ' if rows else ''}experiment yet.",
+            do="name one by its number." if rows else "wait for the first one to end.",
         )
     return tale.row(number)
 

@@ -22,7 +22,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -39,6 +39,7 @@ from lab.ledger import (
     baselines_of,
     best_of,
     noise_of,
+    replays_of,
     scores_of,
 )
 from lab.outcome import Status
@@ -91,6 +92,30 @@ def gain_in_words(gain_bpb: float, baseline_bpb: float) -> str:
     """A gain, positive is better, for people: 0.0123 better (0.7 %)."""
     side = "better" if gain_bpb >= 0 else "worse"
     return f"{abs(gain_bpb):.4f} {side} ({100 * abs(gain_bpb) / baseline_bpb:.1f} %)"
+
+
+class Replayed(Protocol):
+    """What is said of a replay: a Tally, or a Standing of its Story."""
+
+    @property
+    def replays(self) -> int: ...
+    @property
+    def replay_bpb(self) -> float | None: ...
+    @property
+    def baseline_bpb(self) -> float | None: ...
+
+
+def replays_in_words(counted: Replayed) -> str:
+    """What another lab's code scored here: 3 replays average 1.8420 bits per byte. Empty where none was run.
+
+    What follows from it is for lab/replay.py to say, which knows the claim.
+    """
+    if counted.replay_bpb is None:
+        return ""
+    many = counted.replays != 1
+    words = f"{counted.replays} replay{'s average' if many else ' has'} {counted.replay_bpb:.4f} bits per byte"
+    baseline = counted.baseline_bpb
+    return words if baseline is None else f"{words}, the baseline {baseline:.4f}"
 
 
 def one_line(text: str, width: int | None = None) -> str:
@@ -157,10 +182,13 @@ def kept_bpb(record: Record) -> float | None:
 class Tally:
     """What a night came to so far."""
 
+    scored: int  # experiments that have a score
     tried: int  # candidates, whatever became of them; not what only the lab or the host spoilt
     kept: int
     baseline_bpb: float | None  # mean of its runs
     best_bpb: float | None  # mean of the re-runs of the last kept one, else the baseline's
+    replays: int  # measured runs of another lab's code
+    replay_bpb: float | None  # their mean
     noise: Noise | None
     margin_bpb: float | None  # what noise alone asked of the last gain; None before a candidate
     holdout_gain_bpb: (
@@ -176,7 +204,7 @@ class Tally:
 def tally(records: Sequence[Record], prior: Noise | None = None) -> Tally:
     """Count a night, from its Records and what `lab noise` knew before it."""
     best = best_of(records)
-    baselines = scores_of(baselines_of(records))
+    baselines, replays = scores_of(baselines_of(records)), scores_of(replays_of(records))
     margins = [
         r.verdict.margin_bpb - (r.verdict.price_bpb or 0.0)  # lines have a price, and no noise
         for r in records
@@ -190,10 +218,13 @@ def tally(records: Sequence[Record], prior: Noise | None = None) -> Tally:
     costs = [r.cost_usd for r in paid if r.cost_usd is not None]
     tokens = [r.agent_tokens for r in paid if r.agent_tokens is not None]
     return Tally(
+        scored=len(scores_of(records)),
         tried=sum(r.kind == CANDIDATE and r.trial.status.says_something for r in records),
         kept=sum(r.verdict.keep for r in records),
         baseline_bpb=statistics.fmean(baselines) if baselines else None,
         best_bpb=best.val_bpb if best else None,
+        replays=len(replays),
+        replay_bpb=statistics.fmean(replays) if replays else None,
         noise=noise_of(records, prior),
         margin_bpb=margins[-1] if margins else None,
         holdout_gain_bpb=_holdout_gain(records),
@@ -405,6 +436,11 @@ def prior_of(campaign: dict[str, Any]) -> Noise | None:
         return None if prior is None else _NOISE.validate_python(prior)
     except ValidationError:
         return None
+
+
+def is_replay(campaign: dict[str, Any]) -> bool:
+    """Whether a campaign runs another lab's claim, and no ideas of its own."""
+    return campaign.get("agent") == REPLAY
 
 
 def hardware_of(campaign: dict[str, Any]) -> str:

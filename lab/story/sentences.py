@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lab.show.results import gain_in_words, hardware_of, one_line, signed
+from lab.show.results import gain_in_words, hardware_of, one_line, replays_in_words, signed
 from lab.show.view import cost_in_words, duration
 from lab.story.shapes import Standing
 
@@ -33,13 +33,23 @@ def sentences_of(
 def sentences_of_imported(standing: Standing, *, file: str) -> tuple[str, str, str]:
     """The three sentences of a table that says neither times nor noise."""
     best, baseline, gain = standing.best_bpb, standing.baseline_bpb, standing.gain_bpb
-    if baseline is None or best is None:
-        first = "The table has no score."
+    if replayed := replays_in_words(standing):
+        first = f"{replayed}; the table holds no verdict."
+    elif baseline is None or best is None:
+        first = (
+            _without_baseline(standing, running=False)
+            if standing.scored
+            else "The table has no score."
+        )
+    elif gain == 0:
+        first = (
+            f"The first score is {baseline:.4f} bits per byte, and nothing that was kept is better."
+        )
     elif gain is None:
         first = f"The first score is {baseline:.4f} bits per byte, and nothing after it was kept."
     else:
         first = f"From {baseline:.4f} to {best:.4f} bits per byte: {gain_in_words(gain, baseline)}."
-    sure = "How sure that is, the table cannot say: it holds no noise. " if gain is not None else ""
+    sure = "How sure that is, the table cannot say: it holds no noise. " if gain else ""
     return (
         first,
         f"{sure}Imported from {one_line(file, 60)}, which does not say on what hardware it was measured.",
@@ -48,12 +58,11 @@ def sentences_of_imported(standing: Standing, *, file: str) -> tuple[str, str, s
 
 
 def _gained(standing: Standing, *, running: bool) -> str:
+    if replayed := replays_in_words(standing):
+        return f"{replayed}; the verdict {'will be' if running else 'is'} in replay.json."
     baseline, best, gain = standing.baseline_bpb, standing.best_bpb, standing.gain_bpb
     if baseline is None or best is None:
-        if not standing.experiments:
-            return "Nothing has been measured yet."
-        none = f"none of {_count(standing.experiments, 'experiment')} has a score"
-        return f"Nothing was measured{' so far' if running else ''}: {none}."
+        return _without_baseline(standing, running=running)
     so_far = "So far from" if running else "From"
     if gain is None:
         tried = f"none of {_count(standing.tried, 'tried change')} was kept"
@@ -63,6 +72,16 @@ def _gained(standing: Standing, *, running: bool) -> str:
             else f"no change was tried{' yet' if running else ''}."
         )
     return f"{so_far} {baseline:.4f} to {best:.4f} bits per byte: {gain_in_words(gain, baseline)}{_between(standing)}."
+
+
+def _without_baseline(standing: Standing, *, running: bool) -> str:
+    if not standing.experiments:
+        return "Nothing has been measured yet."
+    so_far = " so far" if running else ""
+    if standing.scored:
+        return f"{_count(standing.scored, 'score')}{so_far}, and none of a baseline, so that no gain can be told."
+    none = f"none of {_count(standing.experiments, 'experiment')} has a score"
+    return f"Nothing was measured{so_far}: {none}."
 
 
 def _between(standing: Standing) -> str:

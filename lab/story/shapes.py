@@ -60,11 +60,14 @@ class Standing:
     """What it came to so far."""
 
     experiments: int  # records
+    scored: int  # of them have a score
     tried: int  # candidates that say something
     kept: int
     baseline_bpb: float | None
     best_bpb: float | None
     best_experiment: int | None
+    replays: int  # measured runs of another lab's code
+    replay_bpb: float | None  # their mean
     gain_bpb: float | None  # best over baseline, positive is better; None before anything was kept
     gain_low_bpb: float | None  # 95 % interval
     gain_high_bpb: float | None
