@@ -43,6 +43,7 @@ from lab.ledger import (
     scores_of,
 )
 from lab.outcome import Status
+from lab.show.spent import IDLE, spent_s
 from lab.verdict import Noise
 
 CAMPAIGN_FILE = "campaign.json"
@@ -196,7 +197,8 @@ class Tally:
     )  # of the best over the baseline, on text that no decision has seen
     audited: int  # experiments whose claim was audited
     audit_share: float | None  # of the time of all experiments
-    idle_share: float | None  # of the time of proposals and experiments, in which nothing ran
+    took_s: float  # all experiments, waits between them included; see lab/show/spent.py
+    idle_share: float | None  # of it: nothing ran, because the agent had no idea ready
     cost_usd: float | None  # of the agent; None where nothing was paid, or nobody knows
     agent_tokens: int | None
 
@@ -212,7 +214,8 @@ def tally(records: Sequence[Record], prior: Noise | None = None) -> Tally:
     ]
     total_s = sum(r.trial.total_s for r in records)
     audit_s = sum(r.trial.audit_s or 0.0 for r in records)
-    waited_s = sum(r.agent_s for r in records)
+    spent = spent_s(records)
+    took_s = sum(spent.values())
     # What was spoilt and run again was paid for once.
     paid = [r for r in records if r.kind == CANDIDATE and r.repeats is None]
     costs = [r.cost_usd for r in paid if r.cost_usd is not None]
@@ -230,7 +233,8 @@ def tally(records: Sequence[Record], prior: Noise | None = None) -> Tally:
         holdout_gain_bpb=_holdout_gain(records),
         audited=sum(r.trial.audit is not None for r in records),
         audit_share=audit_s / total_s if total_s else None,
-        idle_share=waited_s / (waited_s + total_s) if total_s else None,
+        took_s=took_s,
+        idle_share=spent[IDLE] / took_s if took_s else None,
         cost_usd=sum(costs) if costs else None,
         agent_tokens=sum(tokens) if tokens else None,
     )

@@ -217,7 +217,7 @@ def _idle(counted: Tally) -> str:
 def _audits(counted: Tally) -> str:
     if not counted.audited or counted.audit_share is None:
         return ""
-    return f"{counted.audited} experiments, {counted.audit_share:.1%} of their time"
+    return f"{counted.audited} experiments, {counted.audit_share:.1%} of the time of all"
 
 
 def _next_step(

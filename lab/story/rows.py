@@ -15,6 +15,7 @@ from datetime import datetime
 from lab.imported import FAILED, Run
 from lab.ledger import AUDIT, BASELINE, CANDIDATE, CONFIRM, REPLAY, Record
 from lab.show.results import ending, ending_in_words, kept_bpb, one_line
+from lab.show.spent import moment
 from lab.story.shapes import Row
 
 TITLE_CHARS = 200
@@ -83,15 +84,6 @@ class Course:
 def title_of(text: str) -> str:
     """A title on one line, of a length that a table can hold."""
     return one_line(text, TITLE_CHARS)
-
-
-def moment(stamp: str) -> datetime | None:
-    """A moment with its time zone; None for what is no such stamp."""
-    try:
-        parsed = datetime.fromisoformat(stamp)
-    except ValueError:
-        return None
-    return parsed if parsed.tzinfo is not None else None
 
 
 def rows_of_imported(runs: Sequence[Run]) -> tuple[Row, ...]:

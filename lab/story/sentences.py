@@ -89,8 +89,11 @@ def _between(standing: Standing) -> str:
     low, high = standing.gain_low_bpb, standing.gain_high_bpb
     if low is None or high is None:
         return ""
-    none = ", so it may be none" if low <= 0 else ""
-    return f", {signed(low)} to {signed(high)}{none}" if low <= 0 else f", {low:.4f} to {high:.4f}"
+    if low > 0:
+        return f", {low:.4f} to {high:.4f}"
+    if high < 0:  # a loss, told by its amount as a gain is
+        return f", {-high:.4f} to {-low:.4f}"
+    return f", {signed(low)} to {signed(high)}, so it may be none"
 
 
 def _how_sure(standing: Standing) -> str:
@@ -105,16 +108,19 @@ def _how_sure(standing: Standing) -> str:
 
 
 def _holdout(standing: Standing) -> str:
-    seen, low, high = standing.holdout_gain_bpb, standing.gain_low_bpb, standing.gain_high_bpb
-    if seen is None:
+    """Whether the holdout shows the same gain, or the same loss."""
+    seen, gain = standing.holdout_gain_bpb, standing.gain_bpb
+    low, high = standing.gain_low_bpb, standing.gain_high_bpb
+    if seen is None or gain is None:
         return ", and the holdout was not scored"
-    if seen <= 0:
+    if seen * gain <= 0:
         return f", but the holdout does not show it ({signed(seen)})"
+    amount = f"{abs(seen):.4f}"
     if low is None or high is None:
-        return f", and on the holdout it is {seen:.4f}"
+        return f", and on the holdout it is {amount}"
     if low <= seen <= high:
-        return f", and the holdout agrees ({seen:.4f})"
-    return f", and on the holdout it is {'less' if seen < low else 'more'}: {seen:.4f}"
+        return f", and the holdout agrees ({amount})"
+    return f", and on the holdout it is {'more' if abs(seen) > abs(gain) else 'less'}: {amount}"
 
 
 def _on_what(campaign: Mapping[str, Any]) -> str:

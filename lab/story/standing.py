@@ -23,7 +23,6 @@ from lab.ledger import (
 from lab.outcome import Status
 from lab.reproduction import Runs
 from lab.show.results import tally
-from lab.story.budget import took_s
 from lab.story.shapes import Row, Standing
 from lab.verdict import Noise, sd_interval
 
@@ -65,7 +64,7 @@ def standing_of(records: Sequence[Record], prior: Noise | None) -> Standing:
         cost_usd=counted.cost_usd,
         agent_tokens=counted.agent_tokens,
         energy_j=sum(joules) if joules else None,
-        took_s=took_s(records) if records else None,
+        took_s=counted.took_s if records else None,
     )
 
 

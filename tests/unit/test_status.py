@@ -15,6 +15,7 @@ from lab.errors import CampaignError
 from lab.ledger import Ledger, Record, best_of, noise_of
 from lab.show.results import tally
 from lab.show.status import as_json, describe
+from lab.story.budget import budget_of
 from lab.verdict import Noise, sd_interval
 from tests.unit.nights import make_kept, make_night, make_record, make_telemetry
 
@@ -170,7 +171,9 @@ def test_what_was_audited_is_said_of_each_and_of_all(tmp_path: Path) -> None:
     audited = [record for record in night if record.trial.audit]
     assert 0 < len(audited) < len(night)
     share = sum(r.trial.audit_s or 0.0 for r in night) / sum(r.trial.total_s for r in night)
-    assert any(f"{len(audited)} experiments, {share:.1%} of their time" in line for line in shown)
+    assert any(
+        f"{len(audited)} experiments, {share:.1%} of the time of all" in line for line in shown
+    )
     facts = json.loads(as_json(tmp_path, running=False))
     assert facts["audited"] == len(audited)
     assert facts["audit_share"] == pytest.approx(share)
@@ -254,9 +257,8 @@ def test_what_the_agent_cost_and_how_long_it_was_waited_for_is_shown(tmp_path: P
     assert facts["cost_usd"] == 1.25, "what was run again was paid for once"
     assert facts["agent_tokens"] == 40_000
     waited = sum(r.agent_s for r in night)
-    assert facts["idle_share"] == pytest.approx(
-        waited / (waited + sum(r.trial.total_s for r in night))
-    )
+    page = sum(share.seconds for share in budget_of(night))
+    assert facts["idle_share"] == pytest.approx(waited / page), "one share, wherever it stands"
     shown = show(tmp_path)
     assert "1.25 USD, 40.0 k tokens" in shown
     assert "waiting for the agent" in shown
