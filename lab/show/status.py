@@ -35,7 +35,7 @@ from lab.show.results import (
     tally,
     told_version,
 )
-from lab.show.view import cost_in_words, result_of, results_table
+from lab.show.view import FittedTable, cost_in_words, energy, result_of
 from lab.verdict import sd_interval
 
 SHORT_DIGEST = 19  # "sha256:" and twelve digits
@@ -52,7 +52,7 @@ def describe(folder: Path, *, running: bool) -> RenderableType:
     device = device_in_words([record.trial.telemetry for record in records])
     parts: list[RenderableType] = [*_head(campaign, counted, device, running=running), Text()]
     if records:
-        table = results_table([result_of(r) for r in records], [_train_s(r) for r in records])
+        table = FittedTable([result_of(r) for r in records], [_train_s(r) for r in records])
         parts += [table, Text()]
     parts.append(_next_step(folder, campaign, counted, running=running))
     return Group(*parts)
@@ -143,7 +143,7 @@ def device_in_words(summaries: Sequence[TelemetrySummary | None]) -> str:
         f"{last.mean_power_w:.0f} W" if last.mean_power_w is not None else "",
         f"{last.peak_temperature_c:.0f} °C at most" if last.peak_temperature_c is not None else "",
         f"throttled {last.throttled_s:.0f} s" if last.throttled_s is not None else "",
-        f"{sum(joules) / 3.6e6:.3f} kWh in {len(joules)} training{'s' * (len(joules) > 1)}"
+        f"{energy(sum(joules))} in {len(joules)} training{'s' * (len(joules) > 1)}"
         if joules
         else "",
     ]

@@ -12,11 +12,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from lab.show.results import gain_in_words, hardware_of, one_line, replays_in_words, signed
-from lab.show.view import cost_in_words, duration
+from lab.show.view import cost_in_words, duration, energy
 from lab.story.shapes import Standing
 
 SHORT_DIGEST = 19  # "sha256:" and twelve digits
-JOULES_PER_KWH = 3.6e6
 
 
 def sentences_of(
@@ -144,8 +143,8 @@ def _how_long(standing: Standing, *, running: bool) -> str:
         else ""
     )
     cost = cost_in_words(standing.cost_usd, standing.agent_tokens)
-    energy = standing.energy_j
-    energies = "" if energy is None else f"{energy / JOULES_PER_KWH:.3g} kWh for the trainings"
+    joules = standing.energy_j
+    energies = "" if joules is None else f"{energy(joules)} for the trainings"
     price = " and ".join(filter(None, [cost, energies]))
     so_far = " so far" if running else ""
     return f"{counts}{tried} in {duration(standing.took_s)}{so_far}{f', for {price}' if price else ''}."

@@ -194,6 +194,10 @@ class Detail:
         DiffLine, ...
     ]  # against its parent; empty for a baseline, a re-run points to `original`
     diff_cut: int  # lines left out
+    lines_added: (
+        int | None
+    )  # of the whole change, what is left out included; None where there is none
+    lines_removed: int | None
     curve: tuple[Point, ...]
     parent: int | None  # whose curve stands beside it
     parent_curve: tuple[Point, ...]

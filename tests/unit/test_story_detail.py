@@ -116,6 +116,18 @@ def test_a_rerun_and_a_baseline_have_no_change(tmp_path: Path) -> None:
     assert [bool(diff) for diff in shown] == [False, True, False]
 
 
+def test_a_long_change_is_counted_whole(tmp_path: Path) -> None:
+    """What is shown of it may be a tenth; "200 added" would then be a tenth of the truth."""
+    added = MOST_LINES * 3
+    (experiment(tmp_path, 2) / "change.diff").write_text(
+        f"@@ -1 +1,{added} @@\n-old\n" + "+new\n" * added
+    )
+    run = replace(make_run(2, "discard"), lines_added=added, lines_removed=1)
+    detail = opened(tmp_path, [*make_seed(1.9), run], 2)
+    assert len(detail.diff) + detail.diff_cut == added + 2 > len(detail.diff)
+    assert (detail.lines_added, detail.lines_removed) == (added, 1)
+
+
 # ---- the curve ----
 
 
@@ -220,7 +232,7 @@ def test_telemetry_and_conditions_are_told_with_units_and_gaps_with_reasons(tmp_
     odd = replace(record.trial.telemetry, missing={"cpu_energy_j": "no meter"}, gaps=2)
     detail = opened(tmp_path, [replace(record, trial=replace(record.trial, telemetry=odd))], 1)
     facts = {fact.name: fact.value for fact in detail.telemetry}
-    assert facts["Energy"] == "0.01139 kWh, by the GPU's energy counter"
+    assert facts["Energy"] == "11 Wh, by the GPU's energy counter"
     assert facts["GPU memory"] == "45.00 GiB at most"
     assert facts["Clock held by power cap"] == "55 s"
     assert facts["Watched"] == "60 s, 60 samples, 2 gaps"
