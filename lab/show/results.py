@@ -54,6 +54,7 @@ PARQUET_FILE = "results.parquet"
 TSV_COLUMNS = ("commit", "val_bpb", "memory_gb", "status", "description", "audited", "holdout_bpb")
 SHORT_COMMIT = 7
 GIB = 2**30
+MOST_CORES = 10**6
 
 _WORDS = {
     "keep": "kept",
@@ -373,7 +374,7 @@ def read_campaign(folder: Path) -> dict[str, Any]:
     """
     try:
         campaign = json.loads((folder / CAMPAIGN_FILE).read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CampaignError(
             f"there is no campaign in {folder}.",
             why=f"{CAMPAIGN_FILE} cannot be read: {error}",
@@ -456,11 +457,18 @@ def hardware_of(campaign: dict[str, Any]) -> str:
     for wanted in ("gpu", "cpu"):  # a GPU is what matters where there is one
         for name, value in sorted(traits.items()):
             if wanted in name and isinstance(value, str) and value.strip():
-                cores = traits.get("cores") if wanted == "cpu" else None
+                cores = _cores_in_words(traits.get("cores")) if wanted == "cpu" else ""
                 cut = traits.get("mig_slice") if wanted == "gpu" else None
                 return (
-                    one_line(value, 48)
-                    + (f", {cores:g} core{'s' * (cores != 1)}" if cores else "")
-                    + (f", MIG {one_line(str(cut), 16)}" if cut else "")
+                    one_line(value, 48) + cores + (f", MIG {one_line(str(cut), 16)}" if cut else "")
                 )
     return one_line(str(fingerprint.get("class_id") or ""), 24) if fingerprint else ""
+
+
+def _cores_in_words(cores: object) -> str:
+    """Empty for what is no number of cores: a stranger's campaign.json may say anything."""
+    if isinstance(cores, bool) or not isinstance(cores, int | float):
+        return ""
+    if not 0 < cores < MOST_CORES:
+        return ""
+    return f", {cores:g} core{'s' * (cores != 1)}"

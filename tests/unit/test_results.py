@@ -36,6 +36,7 @@ from lab.show.results import (
     kept_bpb,
     name_of,
     one_line,
+    read_campaign,
     read_records,
     tally,
     write_results,
@@ -313,11 +314,35 @@ def test_the_tally_agrees_with_the_ledger(tmp_path: Path) -> None:
         ),
         pytest.param({"cpu": "Xeon", "cores": 2.0}, "Xeon, 2 cores", id="cpu"),
         pytest.param({"cpu": None}, "f00", id="unknown"),
+        pytest.param({"cpu": "Xeon", "cores": 1}, "Xeon, 1 core", id="one"),
+        pytest.param({"cpu": "Xeon", "cores": "2"}, "Xeon", id="a-text"),
+        pytest.param({"cpu": "Xeon", "cores": [2]}, "Xeon", id="a-list"),
+        pytest.param({"cpu": "Xeon", "cores": 10**400}, "Xeon", id="no-float"),
+        pytest.param({"cpu": "Xeon", "cores": float("nan")}, "Xeon", id="nan"),
+        pytest.param({"cpu": "Xeon", "cores": True}, "Xeon", id="bool"),
     ],
 )
 def test_the_hardware_is_named_by_what_matters(traits: dict[str, object], shown: str) -> None:
     """A score without its hardware means nothing."""
     assert hardware_of({"fingerprint": {"class": traits, "class_id": "f00"}}) == shown
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        pytest.param("[" * 100_000, "cannot be read", id="too-deep"),
+        pytest.param('{"tag": ', "cannot be read", id="torn"),
+        pytest.param("[1]", "something other than a JSON object", id="a-list"),
+    ],
+)
+def test_a_campaign_file_that_is_none_is_said_in_words(
+    tmp_path: Path, content: str, words: str
+) -> None:
+    """A traceback from `lab dashboard` over one odd folder would hide all others."""
+    (tmp_path / "campaign.json").write_text(content)
+    with pytest.raises(CampaignError) as caught:
+        read_campaign(tmp_path)
+    assert words in caught.value.why
 
 
 def test_a_thousand_records_fit_in_the_controller(tmp_path: Path) -> None:
