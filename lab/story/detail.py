@@ -156,7 +156,12 @@ def _log_tail(path: Path) -> str:
             content = file.read(BYTES_PER_CHAR * LOG_CHARS)
     except OSError:
         return ""
-    return visible(content.decode("utf-8", "replace"))[-LOG_CHARS:]
+    text = visible(content.decode("utf-8", "replace"))
+    if size <= len(content) and len(text) <= LOG_CHARS:
+        return text
+    tail = text[-LOG_CHARS:]
+    _, newline, whole = tail.partition("\n")
+    return whole if newline and whole else tail  # from a whole line on, where there is one
 
 
 # ---- in words ----

@@ -11,7 +11,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lab.show.results import gain_in_words, hardware_of, one_line, replays_in_words, signed
+from lab.show.results import (
+    gain_in_words,
+    hardware_of,
+    is_replay,
+    one_line,
+    replays_in_words,
+    signed,
+)
 from lab.show.view import cost_in_words, duration, energy
 from lab.story.shapes import Standing
 
@@ -129,7 +136,7 @@ def _on_what(campaign: Mapping[str, Any]) -> str:
         words.append(f"with the {one_line(str(profile), 40)} profile")
     if image := campaign.get("image_id"):
         words.append(f"in the frozen image {one_line(str(image), 80)[:SHORT_DIGEST]}")
-    agent = campaign.get("agent")
+    agent = None if is_replay(dict(campaign)) else campaign.get("agent")
     return ", ".join(words) + (f"; the agent was {one_line(str(agent), 60)}." if agent else ".")
 
 
@@ -144,7 +151,7 @@ def _how_long(standing: Standing, *, running: bool) -> str:
     )
     cost = cost_in_words(standing.cost_usd, standing.agent_tokens)
     joules = standing.energy_j
-    energies = "" if joules is None else f"{energy(joules)} for the trainings"
+    energies = "" if joules is None else f"{energy(joules)} of the trainings"
     price = " and ".join(filter(None, [cost, energies]))
     so_far = " so far" if running else ""
     return f"{counts}{tried} in {duration(standing.took_s)}{so_far}{f', for {price}' if price else ''}."

@@ -251,6 +251,7 @@ def test_a_printed_report_has_what_was_open(
     until(page, "Nightlab.printing()")
     expect(page.locator("#detail-6 .log")).to_be_visible()
     expect(page.locator(".controls").first).to_be_hidden()
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "none"
     expect(page.locator(".plot canvas").first).to_be_visible()
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert page.locator("tr.line").count() == len(story.rows)

@@ -194,12 +194,26 @@ def test_a_curve_that_cannot_be_read_is_no_curve(tmp_path: Path, content: bytes)
 
 def test_the_log_is_told_from_its_end_and_made_harmless(tmp_path: Path) -> None:
     """The last lines say why a run failed; a container wrote them."""
-    log = "first line\n" + "é" * 20_000 + f"\nlast {HOSTILE} words\n"
+    log = "first line\n" + "é" * 20_000 + f" last {HOSTILE} words\n"
     (experiment(tmp_path, 1) / "train.log").write_text(log)
     tail = opened(tmp_path, make_seed(1.9), 1).log_tail
     assert len(tail) == LOG_CHARS
     assert tail.endswith("last ]0;owned<img src=x onerror=alert(1)><U+202E> words\n")
     assert not {"\x1b", "\x00", "\x07", "\r", "\u202e"} & set(tail)
+
+
+@pytest.mark.parametrize("letter", ["x", "é", "日"])
+def test_the_end_of_a_log_begins_with_a_whole_line(tmp_path: Path, letter: str) -> None:
+    """The rest of a line reads like a message that nobody wrote."""
+    lines = [f"step {step} {letter * 60}\n" for step in range(300)]
+    log = experiment(tmp_path, 1) / "train.log"
+    log.write_text("".join(lines))
+    tail = opened(tmp_path, make_seed(1.9), 1).log_tail
+    count = tail.count("\n")
+    assert tail == "".join(lines[-count:])
+    assert LOG_CHARS - 80 < len(tail) <= LOG_CHARS
+    log.write_text("".join(lines[:3]))
+    assert opened(tmp_path, make_seed(1.9), 1).log_tail == "".join(lines[:3])
 
 
 def test_a_log_that_is_no_text_is_still_told(tmp_path: Path) -> None:

@@ -149,7 +149,7 @@ def test_the_cost_is_told_where_it_is_known(tmp_path: Path) -> None:
     """Money, tokens and energy are a third of the question."""
     night = [replace(r, cost_usd=0.5, agent_tokens=12_000) for r in KEPT_NIGHT]
     sentence = told(tmp_path, night).sentences[2]
-    assert "for 0.50 USD, 12.0 k tokens and 68 Wh for the trainings." in sentence
+    assert "for 0.50 USD, 12.0 k tokens and 68 Wh of the trainings." in sentence
 
 
 # ---- budget ----

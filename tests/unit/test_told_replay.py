@@ -59,6 +59,7 @@ def test_a_replay_is_told_by_its_scores_wherever_it_is_shown(
     (folder / "replay.json").write_text("{}")
     story = Tale.open(folder).story()
     assert story.sentences[0] == f"{words}; {VERDICT}."
+    assert "agent" not in story.sentences[1]
     assert story.sentences[2].startswith(f"{len(records)} experiments in ")
     assert (headline_of(story).large, headline_of(story).under) == (words, VERDICT)
     assert not any("tried" in what for _, what in stats_of(story))
