@@ -57,7 +57,7 @@ class Run:
     ending: str
     title: str
     original: int | None  # the experiment that it runs again, by this lab's own description
-    audited: bool
+    audited: bool | None  # None in a table without that column, which only this lab's have
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +133,7 @@ def read_imported(folder: Path) -> Imported:
             sha256=str(facts["sha256"]),
             runs=read_table(content, TABLE_FILE),
         )
-    except (OSError, ValueError, KeyError, TypeError, BadInput) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, BadInput) as error:
         raise CampaignError(
             f"what was imported into {folder} cannot be read.",
             why=str(error).splitlines()[0],
@@ -199,7 +199,7 @@ def _run(header: list[str], line: str, number: int) -> Run:
         ending=ENDINGS[status],
         title=title,
         original=original,
-        audited=cell.get(AUDITED_COLUMN) == "true",
+        audited=cell[AUDITED_COLUMN] == "true" if AUDITED_COLUMN in cell else None,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 
 import typer
@@ -24,6 +25,10 @@ app.add_typer(engine.app, name="engine")
 
 def main() -> None:
     """The program `lab`. Every error of the lab itself ends here, with its exit code."""
+    # Titles hold any character, and a terminal or a pipe of another encoding must not end a command. stderr
+    # writes what it cannot encode as an escape already.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
     try:
         app()
     except LabError as error:

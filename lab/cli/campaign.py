@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from lab.cli.options import Tag, say, settings_of
 
@@ -20,7 +19,7 @@ def status(
     json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """Show a campaign: the one named, else the latest."""
-    from lab.cli.looking import status_of_imported
+    from lab.cli.looking import print_uncut, status_of_imported
     from lab.runs import IMPORTED_FILE, find_campaign, find_to_look, is_running
     from lab.show.status import as_json, describe
 
@@ -32,7 +31,7 @@ def status(
     elif json:
         print(as_json(folder, running=is_running(folder)))
     else:
-        Console().print(describe(folder, running=is_running(folder)))
+        print_uncut(describe(folder, running=is_running(folder)))
 
 
 @app.command()

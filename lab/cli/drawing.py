@@ -16,7 +16,7 @@ from rich.text import Text
 
 from lab.ledger import AUDIT, CONFIRM
 from lab.show.results import signed
-from lab.show.view import FAILED_STYLE, STYLES, Result, duration, results_table
+from lab.show.view import FAILED_STYLE, STYLES, FittedTable, Result, duration
 from lab.story.shapes import Detail, DiffLine, Fact, Point, Row, Story
 
 LABEL_COLUMNS = 17
@@ -93,7 +93,7 @@ def draw_imported(story: Story) -> RenderableType:
     ]
     title = Text(story.tag, "bold").append("  imported", "not bold dim")
     sentences = [Text(sentence) for sentence in story.sentences]
-    return Group(title, *sentences, Text(), results_table(results))
+    return Group(title, *sentences, Text(), FittedTable(results))
 
 
 def _head(story: Story, row: Row) -> Text:

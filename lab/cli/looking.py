@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.text import Text
 
 from lab.cli.options import Tag, say, settings_of
@@ -61,10 +61,9 @@ def diff(number: Best = None, tag: Tag = None, json: Json = False) -> None:
         _print_json(tale, fields)
         return
     if not detail.diff:
-        why = "it is the baseline." if row.kind == "baseline" else "it never became code."
         raise BadInput(
             f"experiment {row.number} of {tale.tag} has no change to show.",
-            why=why,
+            why=_why_no_change(row),
             do="name a candidate; `make status` lists them.",
         )
     for line in draw_diff(tale.story(), row, detail):
@@ -114,7 +113,17 @@ def status_of_imported(folder: Path, *, json: bool) -> None:
         fields = dataclasses.asdict(story.standing) | {"imported": True, "running": False}
         _print_json(tale, fields | {"experiments": rows})
     else:
-        Console().print(draw_imported(story))
+        print_uncut(draw_imported(story))
+
+
+def print_uncut(shown: RenderableType) -> None:
+    """Print what fits itself to its place: to a terminal's columns; where there is none, every title is whole."""
+    from lab.show.view import UNCUT_COLUMNS
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=UNCUT_COLUMNS)
+    console.print(shown)
 
 
 def _open(tag: str | None) -> Tale:
@@ -132,12 +141,26 @@ def _row(tale: Tale, number: int | None) -> Row:
         BadInput: there is no such experiment, or none at all.
     """
     if number is None:
-        some = bool(tale.rows_since(0))
+        rows = tale.rows_since(0)
+        if any(row.val_bpb is not None for row in rows):
+            raise BadInput(
+                f"{tale.tag} has no best experiment.",
+                why="the best is the baseline or what was kept over it, and it has neither.",
+                do=f"name one of 1 to {len(rows)}.",
+            )
         raise BadInput(
-            f"{tale.tag} has no {'measured ' if some else ''}experiment yet.",
-            do="name one by its number." if some else "wait for the first one to end.",
+            f"{tale.tag} has no {'measured ' if rows else ''}experiment yet.",
+            do="name one by its number." if rows else "wait for the first one to end.",
         )
     return tale.row(number)
+
+
+def _why_no_change(row: Row) -> str:
+    if row.kind == "baseline":
+        return "it is the baseline."
+    if row.commit is None:
+        return "it never became code."
+    return f"its change.diff is not in the campaign's folder, or empty; its commit is {row.commit[:12]}."
 
 
 def _refuse_imported(tale: Tale, what: str) -> None:

@@ -23,7 +23,7 @@ from lab.show.chart import (
     picture,
     say_empty,
 )
-from lab.show.results import one_line
+from lab.show.results import one_line, replays_in_words
 from lab.show.scene import Mark, Scene, scene_of
 from lab.story.shapes import Row, Standing, Story
 
@@ -72,6 +72,7 @@ def marks_of_rows(rows: Sequence[Row]) -> list[Mark]:
             val_bpb=row.val_bpb,
             score_bpb=row.score_bpb if row.val_bpb is not None else None,
             gain_bpb=row.gain_bpb,
+            best_bpb=row.best_bpb,
         )
         for row in rows
     ]
@@ -80,13 +81,18 @@ def marks_of_rows(rows: Sequence[Row]) -> list[Mark]:
 def headline_of(story: Story) -> Headline:
     """What the night came to, and how sure that is."""
     standing = story.standing
+    if replayed := replays_in_words(standing):
+        verdict = "the verdict is in replay.json" if not story.running else "no verdict yet"
+        return Headline(large=replayed, under=verdict, gained=False)
     baseline, best, gain = standing.baseline_bpb, standing.best_bpb, standing.gain_bpb
     if baseline is None or best is None:
-        return Headline(large="Nothing measured yet", under=_tried(standing), gained=False)
-    if not standing.kept or gain is None:
+        large = "No baseline measured" if standing.scored else "Nothing measured yet"
+        return Headline(large=large, under=_tried(standing), gained=False)
+    if not gain:  # 0: an imported table may have kept what is worse, for fewer lines
+        nothing = "Nothing better" if standing.kept else "Nothing kept"
         under = f"baseline {baseline:.4f} bits per byte  ·  {_tried(standing)}"
         return Headline(
-            large="Nothing kept so far" if story.running else "Nothing kept",
+            large=f"{nothing} so far" if story.running else nothing,
             under=f"{under}{_none_kept(standing)}",
             gained=False,
         )
@@ -118,16 +124,15 @@ def _tried(standing: Standing) -> str:
 
 
 def _none_kept(standing: Standing) -> str:
-    return ", none enough better to keep" if standing.tried else ""
+    return ", none enough better to keep" if standing.tried and not standing.kept else ""
 
 
 def stats_of(story: Story) -> list[tuple[str, str]]:
     """The figures at the foot, each with what it counts; what is not known is left out."""
     standing = story.standing
-    found = [
-        (f"{standing.experiments:,}", f"experiment{'s' * (standing.experiments != 1)}"),
-        (f"{standing.kept:,}", f"kept of {standing.tried:,} tried"),
-    ]
+    found = [(f"{standing.experiments:,}", f"experiment{'s' * (standing.experiments != 1)}")]
+    if not standing.replays:  # a replay tries nothing of its own
+        found.append((f"{standing.kept:,}", f"kept of {standing.tried:,} tried"))
     if standing.took_s:
         found.append(_duration(standing.took_s))
     if standing.cost_usd is not None:

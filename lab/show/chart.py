@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from lab.ledger import Record
 from lab.parquet import replacing
 from lab.show.labels import Box, Wish, leader_of, place
-from lab.show.results import ending_in_words, gain_in_words, one_line
+from lab.show.results import ending_in_words, gain_in_words, one_line, replays_in_words
 from lab.show.scene import Counted, Scene, compose, running_best
 from lab.verdict import Noise
 
@@ -135,9 +135,11 @@ def _draw_head(figure: Figure, scene: Scene, title: str) -> None:
 def summary_of(counted: Counted) -> str:
     """The night in one line: from where to where, by how much, out of how many."""
     tail = f"  ·  {counted.tried} tried, {counted.kept} kept" if counted.tried else ""
+    if replayed := replays_in_words(counted):
+        return replayed
     baseline, best = counted.baseline_bpb, counted.best_bpb
     if baseline is None or best is None:
-        return f"nothing measured yet{tail}"
+        return f"{'no baseline measured' if counted.scored else 'nothing measured yet'}{tail}"
     if not counted.kept:
         return f"baseline {baseline:.4f} bits per byte{', not beaten yet' if tail else ''}{tail}"
     change = gain_in_words(baseline - best, baseline)

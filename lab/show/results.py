@@ -22,7 +22,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -39,9 +39,11 @@ from lab.ledger import (
     baselines_of,
     best_of,
     noise_of,
+    replays_of,
     scores_of,
 )
 from lab.outcome import Status
+from lab.show.spent import IDLE, spent_s
 from lab.verdict import Noise
 
 CAMPAIGN_FILE = "campaign.json"
@@ -52,6 +54,7 @@ PARQUET_FILE = "results.parquet"
 TSV_COLUMNS = ("commit", "val_bpb", "memory_gb", "status", "description", "audited", "holdout_bpb")
 SHORT_COMMIT = 7
 GIB = 2**30
+MOST_CORES = 10**6
 
 _WORDS = {
     "keep": "kept",
@@ -91,6 +94,30 @@ def gain_in_words(gain_bpb: float, baseline_bpb: float) -> str:
     """A gain, positive is better, for people: 0.0123 better (0.7 %)."""
     side = "better" if gain_bpb >= 0 else "worse"
     return f"{abs(gain_bpb):.4f} {side} ({100 * abs(gain_bpb) / baseline_bpb:.1f} %)"
+
+
+class Replayed(Protocol):
+    """What is said of a replay: a Tally, or a Standing of its Story."""
+
+    @property
+    def replays(self) -> int: ...
+    @property
+    def replay_bpb(self) -> float | None: ...
+    @property
+    def baseline_bpb(self) -> float | None: ...
+
+
+def replays_in_words(counted: Replayed) -> str:
+    """What another lab's code scored here: 3 replays average 1.8420 bits per byte. Empty where none was run.
+
+    What follows from it is for lab/replay.py to say, which knows the claim.
+    """
+    if counted.replay_bpb is None:
+        return ""
+    many = counted.replays != 1
+    words = f"{counted.replays} replay{'s average' if many else ' has'} {counted.replay_bpb:.4f} bits per byte"
+    baseline = counted.baseline_bpb
+    return words if baseline is None else f"{words}, the baseline {baseline:.4f}"
 
 
 def one_line(text: str, width: int | None = None) -> str:
@@ -157,10 +184,13 @@ def kept_bpb(record: Record) -> float | None:
 class Tally:
     """What a night came to so far."""
 
+    scored: int  # experiments that have a score
     tried: int  # candidates, whatever became of them; not what only the lab or the host spoilt
     kept: int
     baseline_bpb: float | None  # mean of its runs
     best_bpb: float | None  # mean of the re-runs of the last kept one, else the baseline's
+    replays: int  # measured runs of another lab's code
+    replay_bpb: float | None  # their mean
     noise: Noise | None
     margin_bpb: float | None  # what noise alone asked of the last gain; None before a candidate
     holdout_gain_bpb: (
@@ -168,7 +198,8 @@ class Tally:
     )  # of the best over the baseline, on text that no decision has seen
     audited: int  # experiments whose claim was audited
     audit_share: float | None  # of the time of all experiments
-    idle_share: float | None  # of the time of proposals and experiments, in which nothing ran
+    took_s: float  # all experiments, waits between them included; see lab/show/spent.py
+    idle_share: float | None  # of it: nothing ran, because the agent had no idea ready
     cost_usd: float | None  # of the agent; None where nothing was paid, or nobody knows
     agent_tokens: int | None
 
@@ -176,7 +207,7 @@ class Tally:
 def tally(records: Sequence[Record], prior: Noise | None = None) -> Tally:
     """Count a night, from its Records and what `lab noise` knew before it."""
     best = best_of(records)
-    baselines = scores_of(baselines_of(records))
+    baselines, replays = scores_of(baselines_of(records)), scores_of(replays_of(records))
     margins = [
         r.verdict.margin_bpb - (r.verdict.price_bpb or 0.0)  # lines have a price, and no noise
         for r in records
@@ -184,22 +215,27 @@ def tally(records: Sequence[Record], prior: Noise | None = None) -> Tally:
     ]
     total_s = sum(r.trial.total_s for r in records)
     audit_s = sum(r.trial.audit_s or 0.0 for r in records)
-    waited_s = sum(r.agent_s for r in records)
+    spent = spent_s(records)
+    took_s = sum(spent.values())
     # What was spoilt and run again was paid for once.
     paid = [r for r in records if r.kind == CANDIDATE and r.repeats is None]
     costs = [r.cost_usd for r in paid if r.cost_usd is not None]
     tokens = [r.agent_tokens for r in paid if r.agent_tokens is not None]
     return Tally(
+        scored=len(scores_of(records)),
         tried=sum(r.kind == CANDIDATE and r.trial.status.says_something for r in records),
         kept=sum(r.verdict.keep for r in records),
         baseline_bpb=statistics.fmean(baselines) if baselines else None,
         best_bpb=best.val_bpb if best else None,
+        replays=len(replays),
+        replay_bpb=statistics.fmean(replays) if replays else None,
         noise=noise_of(records, prior),
         margin_bpb=margins[-1] if margins else None,
         holdout_gain_bpb=_holdout_gain(records),
         audited=sum(r.trial.audit is not None for r in records),
         audit_share=audit_s / total_s if total_s else None,
-        idle_share=waited_s / (waited_s + total_s) if total_s else None,
+        took_s=took_s,
+        idle_share=spent[IDLE] / took_s if took_s else None,
         cost_usd=sum(costs) if costs else None,
         agent_tokens=sum(tokens) if tokens else None,
     )
@@ -338,7 +374,7 @@ def read_campaign(folder: Path) -> dict[str, Any]:
     """
     try:
         campaign = json.loads((folder / CAMPAIGN_FILE).read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CampaignError(
             f"there is no campaign in {folder}.",
             why=f"{CAMPAIGN_FILE} cannot be read: {error}",
@@ -407,6 +443,11 @@ def prior_of(campaign: dict[str, Any]) -> Noise | None:
         return None
 
 
+def is_replay(campaign: dict[str, Any]) -> bool:
+    """Whether a campaign runs another lab's claim, and no ideas of its own."""
+    return campaign.get("agent") == REPLAY
+
+
 def hardware_of(campaign: dict[str, Any]) -> str:
     """What the campaign runs on, in a few words of its fingerprint; empty when it does not say."""
     fingerprint = campaign.get("fingerprint")
@@ -416,11 +457,18 @@ def hardware_of(campaign: dict[str, Any]) -> str:
     for wanted in ("gpu", "cpu"):  # a GPU is what matters where there is one
         for name, value in sorted(traits.items()):
             if wanted in name and isinstance(value, str) and value.strip():
-                cores = traits.get("cores") if wanted == "cpu" else None
+                cores = _cores_in_words(traits.get("cores")) if wanted == "cpu" else ""
                 cut = traits.get("mig_slice") if wanted == "gpu" else None
                 return (
-                    one_line(value, 48)
-                    + (f", {cores:g} core{'s' * (cores != 1)}" if cores else "")
-                    + (f", MIG {one_line(str(cut), 16)}" if cut else "")
+                    one_line(value, 48) + cores + (f", MIG {one_line(str(cut), 16)}" if cut else "")
                 )
     return one_line(str(fingerprint.get("class_id") or ""), 24) if fingerprint else ""
+
+
+def _cores_in_words(cores: object) -> str:
+    """Empty for what is no number of cores: a stranger's campaign.json may say anything."""
+    if isinstance(cores, bool) or not isinstance(cores, int | float):
+        return ""
+    if not 0 < cores < MOST_CORES:
+        return ""
+    return f", {cores:g} core{'s' * (cores != 1)}"

@@ -28,6 +28,7 @@ class Mark:
     val_bpb: float | None  # of this run; None stands under the chart
     score_bpb: float | None  # where it is drawn: a kept one at the mean of its re-runs
     gain_bpb: float | None  # what decides which labels come first
+    best_bpb: float | None  # of a kept one: the best after it, which an older one may be
 
 
 class Counted(Protocol):
@@ -37,6 +38,12 @@ class Counted(Protocol):
     def tried(self) -> int: ...
     @property
     def kept(self) -> int: ...
+    @property
+    def scored(self) -> int: ...
+    @property
+    def replays(self) -> int: ...
+    @property
+    def replay_bpb(self) -> float | None: ...
     @property
     def baseline_bpb(self) -> float | None: ...
     @property
@@ -80,6 +87,7 @@ def marks_of(records: Sequence[Record]) -> list[Mark]:
             if record.trial.val_bpb is None
             else kept_bpb(record) or record.trial.val_bpb,
             gain_bpb=record.verdict.gain_bpb,
+            best_bpb=kept_bpb(record),
         )
         for record in records
     ]
@@ -125,5 +133,5 @@ def running_best(scene: Scene) -> list[tuple[float, float]]:
         return []
     first = min((mark.number for mark, _ in scene.of("baseline")), default=0)
     line = [(float(first), scene.tally.baseline_bpb)]
-    line += [(float(mark.number), score) for mark, score in scene.of("keep")]
+    line += [(float(m.number), m.best_bpb) for m, _ in scene.of("keep") if m.best_bpb is not None]
     return [*line, (float(scene.marks[-1].number), scene.tally.best_bpb)]

@@ -20,19 +20,22 @@ from rich.text import Text
 from lab.errors import CampaignError
 from lab.ledger import Record, best_of
 from lab.samples import TelemetrySummary
+from lab.show.replayed import REPLAY_FILE
 from lab.show.results import (
     Tally,
     ending,
     gain_in_words,
     hardware_of,
+    is_replay,
     one_line,
     prior_of,
     read_campaign,
     read_records,
+    replays_in_words,
     tally,
     told_version,
 )
-from lab.show.view import cost_in_words, result_of, results_table
+from lab.show.view import FittedTable, cost_in_words, energy, result_of
 from lab.verdict import sd_interval
 
 SHORT_DIGEST = 19  # "sha256:" and twelve digits
@@ -49,7 +52,7 @@ def describe(folder: Path, *, running: bool) -> RenderableType:
     device = device_in_words([record.trial.telemetry for record in records])
     parts: list[RenderableType] = [*_head(campaign, counted, device, running=running), Text()]
     if records:
-        table = results_table([result_of(r) for r in records], [_train_s(r) for r in records])
+        table = FittedTable([result_of(r) for r in records], [_train_s(r) for r in records])
         parts += [table, Text()]
     parts.append(_next_step(folder, campaign, counted, running=running))
     return Group(*parts)
@@ -78,6 +81,8 @@ def as_json(folder: Path, *, running: bool) -> str:
         "best_bpb": counted.best_bpb,
         "best_experiment": best.number if best else None,
         "best_commit": best.commit if best else None,
+        "replays": counted.replays,
+        "replay_bpb": counted.replay_bpb,
         "noise_sd_bpb": counted.noise.sd_bpb if counted.noise else None,
         "noise_df": counted.noise.df if counted.noise else None,
         "holdout_gain_bpb": counted.holdout_gain_bpb,
@@ -138,7 +143,7 @@ def device_in_words(summaries: Sequence[TelemetrySummary | None]) -> str:
         f"{last.mean_power_w:.0f} W" if last.mean_power_w is not None else "",
         f"{last.peak_temperature_c:.0f} °C at most" if last.peak_temperature_c is not None else "",
         f"throttled {last.throttled_s:.0f} s" if last.throttled_s is not None else "",
-        f"{sum(joules) / 3.6e6:.3f} kWh in {len(joules)} training{'s' * (len(joules) > 1)}"
+        f"{energy(sum(joules))} in {len(joules)} training{'s' * (len(joules) > 1)}"
         if joules
         else "",
     ]
@@ -162,7 +167,7 @@ def _head(campaign: dict[str, Any], counted: Tally, device: str, *, running: boo
         ("audits", _audits(counted)),
         ("idle", _idle(counted)),
         ("cost", cost_in_words(counted.cost_usd, counted.agent_tokens)),
-        ("tried", f"{counted.tried}, {counted.kept} kept"),
+        ("tried", "" if is_replay(campaign) else f"{counted.tried}, {counted.kept} kept"),
     ):
         if value:
             line = Text(f"{label:9}", "dim", no_wrap=True, overflow="ellipsis")
@@ -177,9 +182,11 @@ def _image(campaign: dict[str, Any]) -> str:
 
 
 def _score(counted: Tally) -> str:
+    if replayed := replays_in_words(counted):
+        return replayed
     baseline, best = counted.baseline_bpb, counted.best_bpb
     if baseline is None or best is None:
-        return "nothing measured yet"
+        return "no baseline measured" if counted.scored else "nothing measured yet"
     if not counted.kept:
         return f"baseline {baseline:.4f}, not beaten yet"
     return f"{baseline:.4f} -> {best:.4f}, {gain_in_words(baseline - best, baseline)}"
@@ -210,7 +217,7 @@ def _idle(counted: Tally) -> str:
 def _audits(counted: Tally) -> str:
     if not counted.audited or counted.audit_share is None:
         return ""
-    return f"{counted.audited} experiments, {counted.audit_share:.1%} of their time"
+    return f"{counted.audited} experiments, {counted.audit_share:.1%} of the time of all"
 
 
 def _next_step(
@@ -218,13 +225,19 @@ def _next_step(
 ) -> RenderableType:
     tag = one_line(str(campaign.get("tag") or folder.name), 60)
     stop = folder / "STOP"
+    again = f"`make overnight TAG={tag}` goes on"
+    if is_replay(campaign):
+        again = "`make replay` with the sender's BUNDLE goes on"
     if running:
         words = f"It ends after the current experiment on Ctrl-C, or on `touch {stop}`; `lab watch` attaches."
     elif stop.exists():
-        words = f"`rm {stop}`, and `make overnight TAG={tag}` goes on."
+        words = f"`rm {stop}`, and {again}."
+    elif is_replay(campaign):
+        verdict = folder / REPLAY_FILE
+        words = f"The verdict is in {verdict}; {again}." if verdict.exists() else f"{again}."
     elif counted.baseline_bpb is None:
-        words = f"The baseline is not measured yet: `make overnight TAG={tag}` goes on."
+        words = f"The baseline is not measured yet: {again}."
     else:
         best = f" from {counted.best_bpb:.4f}" if counted.kept else " from the baseline"
-        words = f"`make overnight TAG={tag}` goes on{best}."
+        words = f"{again}{best}."
     return Text(words)

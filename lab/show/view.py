@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.constrain import Constrain
 from rich.progress_bar import ProgressBar
 from rich.rule import Rule
@@ -38,6 +38,7 @@ FAILED_STYLE = "red"
 LAST_RESULTS = 20  # a tall terminal shows them all
 FEW_RESULTS = 8  # any terminal shows so many where they fit; the rest of it is for what happened
 NARROW = 76  # columns under which the title needs the room of a column
+UNCUT_COLUMNS = 100_000  # of what is no terminal: nothing is cut there, and nothing stretched
 WIDEST = 132  # beyond, the eye loses the line between its two ends
 
 
@@ -231,13 +232,18 @@ def cost_in_words(usd: float | None, tokens: int | None) -> str:
 
 
 def results_table(
-    results: Sequence[Result], seconds: Sequence[float | None] = (), *, audited: bool = True
+    results: Sequence[Result],
+    seconds: Sequence[float | None] = (),
+    *,
+    audited: bool = True,
+    expand: bool = True,
 ) -> Table:
     """Experiments as a table; a kept one is told by its word, not by its colour alone.
 
-    `seconds` of training, one for each result, add a column; without `audited` there is one less.
+    `seconds` of training, one for each result, add a column; without `audited` there is one less. What does not
+    `expand` is as wide as its longest title.
     """
-    table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim", expand=True)
+    table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim", expand=expand)
     table.add_column("#", justify="right", no_wrap=True, min_width=3)
     table.add_column("outcome", no_wrap=True)
     if audited:
@@ -264,6 +270,23 @@ def results_table(
     return table
 
 
+@dataclass(frozen=True, slots=True)
+class FittedTable:
+    """A `results_table` with the columns that its place has room for: on a narrow terminal the title comes first."""
+
+    results: Sequence[Result]
+    seconds: Sequence[float | None] = ()
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        wide = options.max_width >= NARROW
+        yield results_table(
+            self.results,
+            self.seconds if wide else (),
+            audited=wide,
+            expand=options.max_width < UNCUT_COLUMNS,
+        )
+
+
 def _yes_or_no(value: bool) -> Text:
     return Text("yes") if value else Text("no", "dim")
 
@@ -282,6 +305,14 @@ def duration(seconds: float) -> str:
     if whole >= 3600:
         return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
     return f"{whole // 60} min" if whole >= 120 else f"{whole} s"
+
+
+def energy(joules: float) -> str:
+    """Joules as a person says them: "41 kWh" of a fleet, "68 Wh" of a night, "120 J" of a run."""
+    if joules < 3600:
+        return f"{joules:.0f} J"
+    hours = joules / 3600
+    return f"{hours:.{1 if hours < 10 else 0}f} Wh" if hours < 1000 else f"{hours / 1000:.2f} kWh"
 
 
 def compact(value: float, decimals: int) -> str:

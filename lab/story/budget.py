@@ -1,95 +1,21 @@
-"""Where the time of a night went.
+"""The bar of where a night's time went.
 
-Owns    which second belongs to which part; each belongs to one
+Owns    nothing: what belongs where is for lab/show/spent.py to say
 Takes   Records
-Gives   Shares that add up to the whole: every experiment from its start to its record, and the waits before them
-
-    training, start-up, evaluation, audit    of first runs and baselines
-    confirmation   re-runs, whole
-    idle           nothing ran, because the agent had no idea ready
-    lost           runs that the lab or a neighbour spoilt, whole
-    controller     what is left: git, the ledger, the fingerprint, containers made and removed
-
-Of a run that saved no checkpoint only its length is known: it counts as training. The pause between two
-nights of a campaign is nobody's and is not in it.
+Gives   Shares, which add up to the whole
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lab.ledger import AUDIT, CONFIRM, Record
-from lab.outcome import Status
-from lab.story.rows import moment
+from lab.ledger import Record
+from lab.show.spent import spent_s
 from lab.story.shapes import Share
-
-NAMES = (
-    "training",
-    "start-up",
-    "evaluation",
-    "audit",
-    "confirmation",
-    "idle",
-    "lost",
-    "controller",
-)
 
 
 def budget_of(records: Sequence[Record]) -> tuple[Share, ...]:
-    """The whole time by its parts, in the order of NAMES; empty before the first record."""
+    """The whole time by its parts; empty before the first record."""
     if not records:
         return ()
-    spent = dict.fromkeys(NAMES, 0.0)
-    for record in records:
-        for name, seconds in _parts(record).items():
-            spent[name] += seconds
-    return tuple(Share(name=name, seconds=seconds) for name, seconds in spent.items())
-
-
-def took_s(records: Sequence[Record]) -> float:
-    """The whole: what the Shares add up to."""
-    return sum(sum(_parts(record).values()) for record in records)
-
-
-def _parts(record: Record) -> dict[str, float]:
-    """The seconds of one experiment, and of the wait before it."""
-    trial = record.trial
-    parts = {"idle": max(record.agent_s, 0.0)}
-    whole_s = _whole_s(record)
-    if not trial.status.says_something:
-        return parts | {"lost": whole_s}
-    if record.kind == CONFIRM:
-        return parts | {"confirmation": whole_s}
-    if record.kind == AUDIT:  # its training is the one of what it audits
-        return parts | {"audit": whole_s}
-    split = _split(record)
-    return parts | split | {"controller": max(whole_s - sum(split.values()), 0.0)}
-
-
-def _split(record: Record) -> dict[str, float]:
-    trial, training = record.trial, record.trial.training
-    if training is None or training.train_s is None:
-        return {"training": max(trial.total_s, 0.0)}
-    known = {
-        "start-up": max(training.startup_s or 0.0, 0.0),
-        "training": max(training.train_s, 0.0),
-        "audit": max(trial.audit_s or 0.0, 0.0),
-    }
-    evaluation_s = trial.evaluation_s
-    if evaluation_s is None and trial.status not in (Status.MEASURED, Status.THROTTLED):
-        evaluation_s = trial.total_s - sum(known.values())  # it failed while it was judged
-    return known | {"evaluation": max(evaluation_s or 0.0, 0.0)}
-
-
-def _whole_s(record: Record) -> float:
-    """From its start to its record.
-
-    The stamps are of a clock that somebody may have set meanwhile, so the trial's own is the least, and with
-    what the controller did beside it the most; container calls are in both, so it is not their sum.
-    """
-    least = max(record.trial.total_s, 0.0)
-    start, end = moment(record.started_at), moment(record.finished_at)
-    if start is None or end is None:
-        return least
-    stamped = (end - start).total_seconds()
-    return min(max(stamped, least), least + max(record.controller_s, 0.0))
+    return tuple(Share(name=name, seconds=seconds) for name, seconds in spent_s(records).items())

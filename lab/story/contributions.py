@@ -41,12 +41,12 @@ def contributions_of(records: Sequence[Record], rows: Sequence[Row]) -> tuple[Co
 
 
 def contributions_of_imported(rows: Sequence[Row]) -> tuple[Contribution, ...]:
-    """Every keep that moved the best; one that an older best still beats brought nothing."""
+    """Every keep that became the best; one that an older best still beats brought nothing."""
     found = []
     for before, row in itertools.pairwise(rows):
         if row.ending != "keep" or before.best_bpb is None or row.best_bpb is None:
             continue
-        if row.best_bpb < before.best_bpb:
+        if row.score_bpb == row.best_bpb:
             found.append(
                 Contribution(
                     number=row.original or row.number,

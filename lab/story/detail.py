@@ -19,6 +19,7 @@ from lab.ledger import AUDIT, BASELINE, REPLAY, Record
 from lab.parquet import ArrowType, read_parquet
 from lab.samples import TelemetrySummary
 from lab.show.results import GIB, one_line
+from lab.show.view import energy
 from lab.story.diffs import diff_lines
 from lab.story.facts import changed_conditions, name_of_reading, notes_of
 from lab.story.shapes import LOG_CHARS, Detail, DiffLine, Fact, Point, Row
@@ -45,6 +46,8 @@ def detail_of(folder: Path, records: Sequence[Record], number: int) -> Detail:
         notes=notes_of(record),
         diff=diff,
         diff_cut=cut,
+        lines_added=record.lines_added,
+        lines_removed=record.lines_removed,
         curve=_curve(folder, number),
         parent=parent,
         parent_curve=_curve(folder, parent) if parent is not None else (),
@@ -65,6 +68,8 @@ def detail_of_imported(row: Row) -> Detail:
         notes=(),
         diff=(),
         diff_cut=0,
+        lines_added=None,
+        lines_removed=None,
         curve=(),
         parent=None,
         parent_curve=(),
@@ -151,7 +156,12 @@ def _log_tail(path: Path) -> str:
             content = file.read(BYTES_PER_CHAR * LOG_CHARS)
     except OSError:
         return ""
-    return visible(content.decode("utf-8", "replace"))[-LOG_CHARS:]
+    text = visible(content.decode("utf-8", "replace"))
+    if size <= len(content) and len(text) <= LOG_CHARS:
+        return text
+    tail = text[-LOG_CHARS:]
+    _, newline, whole = tail.partition("\n")
+    return whole if newline and whole else tail  # from a whole line on, where there is one
 
 
 # ---- in words ----
@@ -207,7 +217,7 @@ def _telemetry_in_words(summary: TelemetrySummary) -> Iterator[tuple[str, str]]:
     yield "Watched", f"{summary.seconds:.0f} s, {summary.samples} samples{gaps}"
     if summary.energy_j is not None:
         source = f", by {one_line(summary.energy_source)}" if summary.energy_source else ""
-        yield "Energy", f"{summary.energy_j / 3.6e6:.4g} kWh{source}"
+        yield "Energy", f"{energy(summary.energy_j)}{source}"
     for name, value, unit in (
         ("Power", summary.mean_power_w, "W on average"),
         ("SM clock", summary.mean_sm_clock_mhz, "MHz on average"),

@@ -108,21 +108,26 @@ def name_of_reading(name: str) -> str:
     return words[:1].upper() + words[1:]
 
 
-def commands_of(tag: str) -> tuple[Command, ...]:
-    """What a reader types, in a checkout of the lab; none for a name that no command would take."""
+def commands_of(tag: str, *, replay: bool = False) -> tuple[Command, ...]:
+    """What a reader types, in a checkout of the lab; none for a name that no command would take.
+
+    A replay has no best of its own, whose weights could be scored or whose gain could be replayed.
+    """
     if not TAG_PATTERN.fullmatch(tag):
         return ()
     name, file = shlex.quote(tag), shlex.quote(f"nightlab-{tag}.tar.zst")
-    return tuple(
-        Command(what=what, command=command)
-        for what, command in (
-            ("put it into one file that anybody can check", f"make bundle TAG={name} WEIGHTS=1"),
-            ("check that file, without a GPU", f"make verify BUNDLE={file}"),
+    weights = "" if replay else " WEIGHTS=1"
+    told = [
+        ("put it into one file that anybody can check", f"make bundle TAG={name}{weights}"),
+        ("check that file, without a GPU", f"make verify BUNDLE={file}"),
+    ]
+    if not replay:
+        told += [
             ("check it and score its weights here", f"make verify BUNDLE={file} RESCORE=1"),
             ("run its best and its baseline here", f"make replay BUNDLE={file}"),
             ("go on with it on the host that has it", f"make overnight TAG={name}"),
-        )
-    )
+        ]
+    return tuple(Command(what=what, command=command) for what, command in told)
 
 
 def notes_of(record: Record) -> tuple[Fact, ...]:

@@ -23,6 +23,7 @@ from lab.runs import IMPORTED_FILE, is_running
 from lab.show.results import (
     LEDGER_FILE,
     hardware_of,
+    is_replay,
     one_line,
     prior_of,
     read_campaign,
@@ -229,7 +230,7 @@ class Tale:
             hardware_class=class_of(campaign),
             conditions=conditions_of(campaign),
             missing=missing_of(campaign),
-            commands=commands_of(self.tag),
+            commands=commands_of(self.tag, replay=is_replay(campaign)),
         )
 
     def _tell_imported(self) -> Story:

@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from lab.imported import Run
+from lab.imported import FAILED, Run
 from lab.ledger import AUDIT, BASELINE, CANDIDATE, CONFIRM, REPLAY, Record
 from lab.show.results import ending, ending_in_words, kept_bpb, one_line
+from lab.show.spent import moment
 from lab.story.shapes import Row
 
 TITLE_CHARS = 200
@@ -85,40 +86,37 @@ def title_of(text: str) -> str:
     return one_line(text, TITLE_CHARS)
 
 
-def moment(stamp: str) -> datetime | None:
-    """A moment with its time zone; None for what is no such stamp."""
-    try:
-        parsed = datetime.fromisoformat(stamp)
-    except ValueError:
-        return None
-    return parsed if parsed.tzinfo is not None else None
-
-
 def rows_of_imported(runs: Sequence[Run]) -> tuple[Row, ...]:
-    """The lines of a table. The first measured one is the baseline, where none is called so."""
-    named = any(run.ending == "baseline" for run in runs)
-    first = next((run.number for run in runs if run.val_bpb is not None), None)
+    """The lines of a table. The first measured one is the baseline, where none is called so.
+
+    What was kept last is the best of a table of this lab. The original project may keep what is worse, for fewer
+    lines: of its tables the lowest is the best, the baseline among them.
+    """
+    ours = any(run.audited is not None for run in runs)
+    seeds = _seeds(runs, ours=ours)
     reruns: dict[int, list[float]] = {}
     baselines: list[float] = []
-    kept: list[float] = []
+    kept: list[float] = []  # the last alone is asked for
+    best: float | None = None
     rows = []
     for run in runs:
-        is_baseline = run.ending == "baseline" if named else run.number == first
-        word = "baseline" if is_baseline else run.ending
+        is_baseline = run.number in seeds
+        word = BASELINE if is_baseline and run.val_bpb is not None else run.ending
         score = run.val_bpb
         if run.original is not None and score is not None and word != AUDIT:
             scores = reruns.setdefault(run.original, [])
             scores.append(score)
             score = statistics.fmean(scores) if word == "keep" else score
-        before = _best(baselines, kept)
+        before = best
         if score is not None and is_baseline:
             baselines.append(score)
         elif score is not None and word == "keep":
-            kept.append(min([score, *kept[-1:]]))
+            kept.append(score if ours else min([score, *kept[-1:]]))
+        best = _best(baselines, kept, ours=ours)
         rows.append(
             Row(
                 number=run.number,
-                kind=_kind(word, run),
+                kind=BASELINE if is_baseline else _kind(word, run),
                 ending=word,
                 ending_words=ending_in_words(word),
                 original=run.original,
@@ -128,8 +126,8 @@ def rows_of_imported(runs: Sequence[Run]) -> tuple[Row, ...]:
                 score_bpb=score,
                 holdout_bpb=run.holdout_bpb,
                 gain_bpb=before - score if before is not None and score is not None else None,
-                best_bpb=_best(baselines, kept),
-                audited=run.audited,
+                best_bpb=best,
+                audited=bool(run.audited),
                 train_s=None,
                 total_s=None,
                 at_s=None,
@@ -142,14 +140,27 @@ def rows_of_imported(runs: Sequence[Run]) -> tuple[Row, ...]:
     return tuple(rows)
 
 
-def _best(baselines: Sequence[float], kept: Sequence[float]) -> float | None:
-    """The lowest that was kept; a log of the original project may keep what is worse, for fewer lines."""
-    if kept:
+def _seeds(runs: Sequence[Run], *, ours: bool) -> set[int]:
+    """The lines that ran the seed's code: the baselines, and what failed before the last of them.
+
+    Nothing else is tried until they are measured.
+    """
+    named = {run.number for run in runs if run.ending == BASELINE}
+    if not named and not ours:  # the original project has no word for it
+        named = {run.number for run in runs if run.val_bpb is not None}
+        named = {min(named, default=1)}
+    last = max(named, default=len(runs) + 1)
+    return named | {run.number for run in runs if run.number < last and run.ending in FAILED}
+
+
+def _best(baselines: Sequence[float], kept: Sequence[float], *, ours: bool) -> float | None:
+    if ours and kept:
         return kept[-1]
-    return statistics.fmean(baselines) if baselines else None
+    scores = [*kept[-1:], *([statistics.fmean(baselines)] if baselines else [])]
+    return min(scores, default=None)
 
 
 def _kind(word: str, run: Run) -> str:
-    if word in (BASELINE, AUDIT, REPLAY):
+    if word in (AUDIT, REPLAY):
         return word
     return CANDIDATE if run.original is None else CONFIRM

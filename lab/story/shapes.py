@@ -60,11 +60,14 @@ class Standing:
     """What it came to so far."""
 
     experiments: int  # records
+    scored: int  # of them have a score
     tried: int  # candidates that say something
     kept: int
     baseline_bpb: float | None
     best_bpb: float | None
     best_experiment: int | None
+    replays: int  # measured runs of another lab's code
+    replay_bpb: float | None  # their mean
     gain_bpb: float | None  # best over baseline, positive is better; None before anything was kept
     gain_low_bpb: float | None  # 95 % interval
     gain_high_bpb: float | None
@@ -191,6 +194,10 @@ class Detail:
         DiffLine, ...
     ]  # against its parent; empty for a baseline, a re-run points to `original`
     diff_cut: int  # lines left out
+    lines_added: (
+        int | None
+    )  # of the whole change, what is left out included; None where there is none
+    lines_removed: int | None
     curve: tuple[Point, ...]
     parent: int | None  # whose curve stands beside it
     parent_curve: tuple[Point, ...]

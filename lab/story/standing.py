@@ -7,14 +7,26 @@ Gives   a Standing
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 
-from lab.ledger import Record, baselines_of, best_of, reruns_of, scores_of
+from lab.ledger import (
+    BASELINE,
+    CANDIDATE,
+    REPLAY,
+    Record,
+    baselines_of,
+    best_of,
+    reruns_of,
+    scores_of,
+)
+from lab.outcome import Status
 from lab.reproduction import Runs
 from lab.show.results import tally
-from lab.story.budget import took_s
 from lab.story.shapes import Row, Standing
 from lab.verdict import Noise, sd_interval
+
+SPOILT = tuple(status.value for status in Status if not status.says_something)
 
 
 def standing_of(records: Sequence[Record], prior: Noise | None) -> Standing:
@@ -31,11 +43,14 @@ def standing_of(records: Sequence[Record], prior: Noise | None) -> Standing:
     ]
     return Standing(
         experiments=len(records),
+        scored=counted.scored,
         tried=counted.tried,
         kept=counted.kept,
         baseline_bpb=counted.baseline_bpb,
         best_bpb=counted.best_bpb,
         best_experiment=best.number if best else None,
+        replays=counted.replays,
+        replay_bpb=counted.replay_bpb,
         gain_bpb=_gain(counted.baseline_bpb, counted.best_bpb, counted.kept),
         gain_low_bpb=low,
         gain_high_bpb=high,
@@ -49,25 +64,28 @@ def standing_of(records: Sequence[Record], prior: Noise | None) -> Standing:
         cost_usd=counted.cost_usd,
         agent_tokens=counted.agent_tokens,
         energy_j=sum(joules) if joules else None,
-        took_s=took_s(records) if records else None,
+        took_s=counted.took_s if records else None,
     )
 
 
 def standing_of_imported(rows: Sequence[Row]) -> Standing:
     """What a table without times, noise and audits says."""
-    scores = [row.score_bpb for row in rows if row.kind == "baseline" and row.score_bpb is not None]
+    baselines = [row for row in rows if row.kind == BASELINE and row.score_bpb is not None]
+    replays = [row for row in rows if row.kind == REPLAY and row.score_bpb is not None]
     kept = [row for row in rows if row.ending == "keep"]
-    baseline = sum(scores) / len(scores) if scores else None
+    baseline = _mean_of(baselines)
     best = rows[-1].best_bpb if rows else None
-    holders = [row.number for row in rows if row.score_bpb == best and row in (*kept,)]
-    first = next((row.number for row in rows if row.kind == "baseline"), None)
+    holders = [row for row in kept if row.score_bpb == best] or baselines
     return Standing(
         experiments=len(rows),
-        tried=sum(row.kind == "candidate" for row in rows),
+        scored=sum(row.val_bpb is not None for row in rows),
+        tried=sum(row.kind == CANDIDATE and row.ending not in SPOILT for row in rows),
         kept=len(kept),
         baseline_bpb=baseline,
         best_bpb=best,
-        best_experiment=holders[0] if holders else first,
+        best_experiment=holders[-1].number if holders else None,
+        replays=len(replays),
+        replay_bpb=_mean_of(replays),
         gain_bpb=_gain(baseline, best, len(kept)),
         gain_low_bpb=None,
         gain_high_bpb=None,
@@ -83,6 +101,11 @@ def standing_of_imported(rows: Sequence[Row]) -> Standing:
         energy_j=None,
         took_s=None,
     )
+
+
+def _mean_of(rows: Sequence[Row]) -> float | None:
+    scores = [row.score_bpb for row in rows if row.score_bpb is not None]
+    return statistics.fmean(scores) if scores else None
 
 
 def _gain(baseline_bpb: float | None, best_bpb: float | None, kept: int) -> float | None:

@@ -112,8 +112,10 @@ def make_detail(row: Row, **more: Any) -> Detail:
         "diff": DIFF if row.kind == CANDIDATE else (),
         "diff_cut": 0,
         "curve": curve(row.number) if row.val_bpb is not None else (),
-        "parent": 0,
-        "parent_curve": curve(0),
+        "lines_added": 12,
+        "lines_removed": 1,
+        "parent": 3,
+        "parent_curve": curve(3),
         "audit": (
             Fact(name="losses that agree", value="all 4,096 sampled"),
             Fact(name="largest difference", value="0.00002 nats"),

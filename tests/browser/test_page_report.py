@@ -13,6 +13,7 @@ from matplotlib.image import imread
 from playwright.sync_api import Browser, Page, expect
 
 from lab.page.shell import report_page
+from lab.show.view import duration
 from lab.story.shapes import DiffLine, Fact, Story
 from tests.browser.conftest import Shoot, Watched, until
 from tests.browser.tales import HOSTILE, make_detail, make_details, make_story
@@ -119,6 +120,40 @@ def test_a_change_is_shown_with_its_colours_and_its_signs(
         "(d) => ['.t-number', '.t-keyword', '.t-comment'].map((c) => getComputedStyle(d.querySelector(c)).color)"
     )
     assert len(set(colours)) == 3
+    # Of the whole change, of which this page has no more than some lines.
+    heading = page.locator(f"#detail-{row.number} h4").filter(has_text="Change against")
+    expect(heading).to_have_text("Change against experiment 3: 12 added, 1 removed")
+
+
+def test_a_replay_has_figures_of_its_own(page: Page, story: Story, tmp_path: Path) -> None:
+    """It has no best and tries nothing, and yet it measured something."""
+    standing = replace(
+        story.standing, replays=3, replay_bpb=1.842, tried=0, kept=0, baseline_bpb=None,
+        best_bpb=None, gain_bpb=None, gain_low_bpb=None, gain_high_bpb=None,
+    )  # fmt: skip
+    page.goto(write_report(tmp_path, replace(story, standing=standing)))
+    figures = page.locator(".figures > div").all_inner_texts()
+    names = [figure.split("\n")[0].lower() for figure in figures]
+    assert names[0] == "replays" and not {"baseline", "best", "gain", "tried"} & set(names)
+    assert "1.8420" in figures[0] and "the mean of 3" in figures[0]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (59.94, "59.9 s"),
+        (59.97, "1 min 0 s"),
+        (119.9, "1 min 59 s"),
+        (3599.9, "59 min 59 s"),
+        *((seconds, duration(seconds)) for seconds in (3600, 3900, 28_790, 28_799.9, 28_800)),
+    ],
+)
+def test_a_duration_has_no_sixtieth_minute(
+    page: Page, story: Story, tmp_path: Path, seconds: float, words: str
+) -> None:
+    """And is the one of the sentence beside it, which Python wrote."""
+    page.goto(write_report(tmp_path, story))
+    assert page.evaluate("(seconds) => Nightlab.duration(seconds)", seconds) == words
 
 
 def test_hostile_texts_stay_texts(page: Page, story: Story, tmp_path: Path, shoot: Shoot) -> None:
@@ -216,6 +251,7 @@ def test_a_printed_report_has_what_was_open(
     until(page, "Nightlab.printing()")
     expect(page.locator("#detail-6 .log")).to_be_visible()
     expect(page.locator(".controls").first).to_be_hidden()
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "none"
     expect(page.locator(".plot canvas").first).to_be_visible()
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert page.locator("tr.line").count() == len(story.rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,10 +14,15 @@ from lab.campaign import open_campaign
 from lab.cli import app
 from lab.errors import BadInput, CampaignError, LabError
 from lab.imported import MOST_BYTES, MOST_LINES, import_results, read_table
+from lab.ledger import Record
+from lab.outcome import Status
+from lab.report.card import headline_of, marks_of_rows
 from lab.runs import find_campaign, find_to_look
 from lab.show.results import tally, write_results
+from lab.show.scene import running_best, scene_of
 from lab.story.reading import Tale
-from tests.unit.nights import make_night
+from lab.story.shapes import Story
+from tests.unit.nights import make_kept, make_night, make_record, make_run, make_seed
 from tests.unit.stories import tell
 from tests.unit.test_campaign import FACTS
 
@@ -33,9 +39,16 @@ ORIGINAL = (
 
 def brought(folder: Path, content: str | bytes, name: str = "results.tsv") -> Tale:
     file = folder / "sent" / name
-    file.parent.mkdir(exist_ok=True)
+    file.parent.mkdir(exist_ok=True, parents=True)
     file.write_bytes(content if isinstance(content, bytes) else content.encode())
     return Tale.open(import_results(folder / "runs", file, "theirs"))
+
+
+def sent(folder: Path, night: Sequence[Record]) -> Story:
+    """What a colleague sees of a night whose table alone was sent."""
+    (folder / "tables").mkdir()
+    write_results(folder / "tables", night)
+    return brought(folder, (folder / "tables" / "results.tsv").read_bytes()).story()
 
 
 def test_a_log_of_the_original_project_is_a_story(tmp_path: Path) -> None:
@@ -81,9 +94,7 @@ def test_a_crash_on_the_first_line_is_no_baseline(tmp_path: Path) -> None:
 def test_our_own_table_says_what_our_ledger_says(tmp_path: Path) -> None:
     """A colleague may send the table alone."""
     night = make_night(80)
-    (tmp_path / "mine").mkdir()
-    write_results(tmp_path / "mine", night)
-    story = brought(tmp_path, (tmp_path / "mine" / "results.tsv").read_bytes()).story()
+    story = sent(tmp_path, night)
     assert [row.original for row in story.rows] == [record.original for record in night]
     assert [row.val_bpb is None for row in story.rows] == [r.trial.val_bpb is None for r in night]
     assert story.standing.kept == sum(record.verdict.keep for record in night) > 0
@@ -91,6 +102,74 @@ def test_our_own_table_says_what_our_ledger_says(tmp_path: Path) -> None:
     assert story.standing.baseline_bpb == pytest.approx(counted.baseline_bpb, abs=1e-6)
     assert story.standing.best_bpb == pytest.approx(counted.best_bpb, abs=1e-6)
     assert story.standing.tried == sum(record.kind == "candidate" for record in night)
+
+
+def test_our_own_table_has_the_last_keep_as_its_best(tmp_path: Path) -> None:
+    """The rule keeps a little worse for fewer lines; the night goes on from that, and so does its table."""
+    night = [
+        *make_seed(1.90, 1.91),
+        *make_kept(3, val_bpb=1.85, best_bpb=1.905),
+    ]
+    shorter = [
+        make_run(len(night) + 1, "confirm", 1.851, title="fewer lines"),
+        make_run(len(night) + 2, "keep", 1.853, of=len(night) + 1, title="fewer lines"),
+    ]
+    night += shorter
+    mine = Tale.open(tell(tmp_path / "mine", night)).story()
+    theirs = sent(tmp_path, night)
+    assert mine.standing.best_bpb == pytest.approx(1.853)
+    for name in ("best_bpb", "baseline_bpb", "gain_bpb"):
+        ours, told = (getattr(story.standing, name) for story in (mine, theirs))
+        assert told == pytest.approx(ours, abs=1e-6)
+    for name in ("best_experiment", "kept", "tried", "scored"):
+        assert getattr(theirs.standing, name) == getattr(mine.standing, name)
+    assert [row.best_bpb for row in theirs.rows] == [
+        None if row.best_bpb is None else pytest.approx(row.best_bpb, abs=1e-6) for row in mine.rows
+    ]
+    steps = [[(s.number, s.decided_at) for s in each.contributions] for each in (mine, theirs)]
+    assert steps[0] == steps[1] and len(steps[0]) == 2
+    assert theirs.contributions[-1].to_bpb == theirs.standing.best_bpb
+
+
+def test_what_says_nothing_was_not_tried(tmp_path: Path) -> None:
+    """The lab's own count leaves out what it spoilt itself, and a seed that crashed is no change."""
+    spoilt = (Status.LOST, Status.CONTENDED, Status.CONDITIONS)
+    night = [
+        make_record(1, kind="baseline", status=Status.CRASHED),
+        *make_seed(1.90, first=2),
+        make_record(3, kind="baseline", status=Status.OUT_OF_MEMORY),
+        *make_seed(1.91, first=4),
+        make_record(5, status=Status.CRASHED),
+        *(make_record(number, status=status) for number, status in enumerate(spoilt, start=6)),
+        make_record(9, val_bpb=1.95),
+    ]
+    mine = Tale.open(tell(tmp_path / "mine", night)).story().standing
+    theirs = sent(tmp_path, night)
+    assert theirs.standing.tried == mine.tried == 2
+    assert [row.ending for row in theirs.rows[:3]] == ["crashed", "baseline", "out_of_memory"]
+    assert [row.kind for row in theirs.rows] == [record.kind for record in night]
+
+
+def test_what_the_original_project_keeps_is_measured_against_its_first_score(
+    tmp_path: Path,
+) -> None:
+    """Sentence, waterfall, chart and table tell one story, also of a first keep that is worse."""
+    lines = "a\t1.00\t1\tkeep\tbaseline\nb\t1.01\t1\tkeep\tshorter\n"
+    worse = brought(tmp_path / "worse", HEADER + lines).story()
+    assert worse.sentences[0] == (
+        "The first score is 1.0000 bits per byte, and nothing that was kept is better."
+    )
+    assert (worse.standing.best_experiment, worse.contributions) == (1, ())
+    assert headline_of(worse).large == "Nothing better"
+
+    more = lines + "c\t0.98\t1\tkeep\twider\nd\t0.985\t1\tkeep\tshorter again\n"
+    story = brought(tmp_path, HEADER + more).story()
+    assert [row.best_bpb for row in story.rows] == [1.0, 1.0, 0.98, 0.98]
+    (step,) = story.contributions
+    assert (step.number, step.from_bpb, step.to_bpb) == (3, 1.0, 0.98)
+    assert story.standing.gain_bpb == pytest.approx(0.02)
+    line = running_best(scene_of(marks_of_rows(story.rows), story.standing))
+    assert line == [(1, 1.0), (2, 1.0), (3, 0.98), (4, 0.98), (4, 0.98)]
 
 
 def test_the_file_is_kept_byte_for_byte(tmp_path: Path) -> None:

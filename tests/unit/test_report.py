@@ -293,6 +293,8 @@ def detail(number: int, *, log: int = 0, points: int = 0, lines: int = 0) -> Det
             for i in range(lines)
         ),
         diff_cut=0,
+        lines_added=lines,
+        lines_removed=0,
         curve=tuple(
             Point(train_s=i / 7, step=i, loss=(hash((number, i)) % 10**6) / 10**5)
             for i in range(points)

@@ -9,8 +9,8 @@ import os
 import subprocess
 import sys
 import unicodedata
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -36,6 +36,7 @@ from lab.show.results import (
     kept_bpb,
     name_of,
     one_line,
+    read_campaign,
     read_records,
     tally,
     write_results,
@@ -313,11 +314,35 @@ def test_the_tally_agrees_with_the_ledger(tmp_path: Path) -> None:
         ),
         pytest.param({"cpu": "Xeon", "cores": 2.0}, "Xeon, 2 cores", id="cpu"),
         pytest.param({"cpu": None}, "f00", id="unknown"),
+        pytest.param({"cpu": "Xeon", "cores": 1}, "Xeon, 1 core", id="one"),
+        pytest.param({"cpu": "Xeon", "cores": "2"}, "Xeon", id="a-text"),
+        pytest.param({"cpu": "Xeon", "cores": [2]}, "Xeon", id="a-list"),
+        pytest.param({"cpu": "Xeon", "cores": 10**400}, "Xeon", id="no-float"),
+        pytest.param({"cpu": "Xeon", "cores": float("nan")}, "Xeon", id="nan"),
+        pytest.param({"cpu": "Xeon", "cores": True}, "Xeon", id="bool"),
     ],
 )
 def test_the_hardware_is_named_by_what_matters(traits: dict[str, object], shown: str) -> None:
     """A score without its hardware means nothing."""
     assert hardware_of({"fingerprint": {"class": traits, "class_id": "f00"}}) == shown
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        pytest.param("[" * 100_000, "cannot be read", id="too-deep"),
+        pytest.param('{"tag": ', "cannot be read", id="torn"),
+        pytest.param("[1]", "something other than a JSON object", id="a-list"),
+    ],
+)
+def test_a_campaign_file_that_is_none_is_said_in_words(
+    tmp_path: Path, content: str, words: str
+) -> None:
+    """A traceback from `lab dashboard` over one odd folder would hide all others."""
+    (tmp_path / "campaign.json").write_text(content)
+    with pytest.raises(CampaignError) as caught:
+        read_campaign(tmp_path)
+    assert words in caught.value.why
 
 
 def test_a_thousand_records_fit_in_the_controller(tmp_path: Path) -> None:
@@ -349,5 +374,5 @@ def test_a_gain_has_no_sign_of_its_own() -> None:
     """A re-run can lower what was kept below the baseline: "-0.0004 better" is no English."""
     assert gain_in_words(0.0386, 1.8368) == "0.0386 better (2.1 %)"
     assert gain_in_words(-0.0004, 1.6) == "0.0004 worse (0.0 %)"
-    lost = SimpleNamespace(tried=1, kept=1, baseline_bpb=1.6, best_bpb=1.6004, margin_bpb=0.0)
+    lost = replace(tally(make_night(1)), tried=1, kept=1, baseline_bpb=1.6, best_bpb=1.6004)
     assert "  ·  0.0004 worse (0.0 %)  ·  1 tried" in summary_of(lost)

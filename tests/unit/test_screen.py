@@ -39,6 +39,7 @@ from lab.show.view import (
     Standing,
     draw,
     duration,
+    energy,
     rate,
     result_of,
     standing_of,
@@ -629,6 +630,15 @@ def test_a_sentence_says_what_happened(name: str, facts: dict[str, object], sent
 def test_a_duration_is_said_as_a_person_says_it(seconds: float, words: str) -> None:
     """Nobody divides by 3600 at night."""
     assert duration(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("joules", "words"),
+    [(0.4, "0 J"), (120, "120 J"), (3600, "1.0 Wh"), (246_000, "68 Wh"), (9e6, "2.50 kWh")],
+)
+def test_energy_has_a_unit_of_its_size(joules: float, words: str) -> None:
+    """A smoke on a laptop takes joules: 3.33e-05 kWh is no amount that anybody knows."""
+    assert energy(joules) == words
 
 
 @given(value=st.floats())

@@ -5,6 +5,9 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,9 +20,11 @@ from lab.cli import app
 from lab.cli.drawing import diff_line, draw_experiment
 from lab.errors import BadInput
 from lab.ledger import best_of
+from lab.outcome import Status
+from lab.settings import CHECKOUT
 from lab.story.reading import Tale
 from lab.story.shapes import DiffLine
-from tests.unit.nights import make_night
+from tests.unit.nights import make_night, make_record
 from tests.unit.stories import tell
 from tests.unit.test_story_detail import DIFF, HOSTILE, experiment, write_curve
 
@@ -173,6 +178,30 @@ def test_the_baseline_has_no_change(folder: Path) -> None:
     refused = lab("diff", "1")
     assert isinstance(refused.exception, BadInput)
     assert "it is the baseline" in str(refused.exception)
+
+
+def test_why_there_is_no_change_is_the_true_reason(folder: Path) -> None:
+    """Of a bundle a person may have unpacked the ledger alone; the kept code was real."""
+    kept = next(record.original for record in NIGHT if record.verdict.keep)
+    refused = str(lab("diff", str(kept)).exception)
+    assert "its change.diff is not in the campaign's folder" in refused
+    tell(folder, [*NIGHT[:3], make_record(4, status=Status.REJECTED)])
+    assert "it never became code" in str(lab("diff", "4").exception)
+
+
+def test_a_title_that_stdout_cannot_encode_does_not_end_the_command(folder: Path) -> None:
+    """A terminal over a serial line, a cron job, Windows' old code pages: a title may be in any script."""
+    tell(folder, [replace(NIGHT[0], title="tiefer → besser é")])
+    for encoding, title in (("latin-1", "tiefer ? besser é"), ("ascii", "tiefer ? besser ?")):
+        done = subprocess.run(
+            [sys.executable, "-m", "lab", "status"],
+            cwd=CHECKOUT,
+            env={**os.environ, "PYTHONIOENCODING": encoding},
+            check=False,
+            capture_output=True,
+        )
+        assert done.returncode == 0, done.stderr.decode()
+        assert title.encode("latin-1") in done.stdout
 
 
 def test_a_tag_from_the_make_line_is_heard(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,11 +10,14 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
+from typer.testing import CliRunner
 
+from lab.cli import app
 from lab.errors import CampaignError
 from lab.ledger import Ledger, Record, best_of, noise_of
 from lab.show.results import tally
 from lab.show.status import as_json, describe
+from lab.story.budget import budget_of
 from lab.verdict import Noise, sd_interval
 from tests.unit.nights import make_kept, make_night, make_record, make_telemetry
 
@@ -78,6 +81,28 @@ def test_every_experiment_is_listed_and_the_head_agrees(tmp_path: Path, width: i
         assert words in shown
     assert counted.noise is not None
     assert f"sd {counted.noise.sd_bpb:.4f}" in shown
+
+
+@pytest.mark.parametrize(("width", "columns"), [(60, False), (75, False), (76, True), (100, True)])
+def test_a_narrow_terminal_leaves_the_titles_their_room(
+    tmp_path: Path, width: int, columns: bool
+) -> None:
+    """What was tried is what a person looks for; whether it was audited stands in `lab show`, too."""
+    make_campaign(tmp_path, [make_record(1, kind="baseline", title="The seed, as it is")])
+    shown = show(tmp_path, width=width)
+    assert "The seed, as it is" in shown
+    assert ("audited" in shown) is ("train_s" in shown) is columns
+
+
+def test_a_pipe_cuts_no_title(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has no columns; who searches in it must find the end of a title as well."""
+    monkeypatch.setenv("NIGHTLAB_RUNS", str(tmp_path))
+    title = "half of each key comes from the previous position, " * 3 + "the end"
+    (tmp_path / "nov23").mkdir()
+    make_campaign(tmp_path / "nov23", [make_record(n, title=title) for n in (1, 2)])
+    lines = CliRunner().invoke(app, ["status"]).output.splitlines()
+    assert sum(title in line for line in lines) == 2
+    assert max(len(line) for line in lines) < 300, "nothing is stretched either"
 
 
 def test_it_says_how_to_go_on(tmp_path: Path) -> None:
@@ -170,7 +195,9 @@ def test_what_was_audited_is_said_of_each_and_of_all(tmp_path: Path) -> None:
     audited = [record for record in night if record.trial.audit]
     assert 0 < len(audited) < len(night)
     share = sum(r.trial.audit_s or 0.0 for r in night) / sum(r.trial.total_s for r in night)
-    assert any(f"{len(audited)} experiments, {share:.1%} of their time" in line for line in shown)
+    assert any(
+        f"{len(audited)} experiments, {share:.1%} of the time of all" in line for line in shown
+    )
     facts = json.loads(as_json(tmp_path, running=False))
     assert facts["audited"] == len(audited)
     assert facts["audit_share"] == pytest.approx(share)
@@ -254,9 +281,8 @@ def test_what_the_agent_cost_and_how_long_it_was_waited_for_is_shown(tmp_path: P
     assert facts["cost_usd"] == 1.25, "what was run again was paid for once"
     assert facts["agent_tokens"] == 40_000
     waited = sum(r.agent_s for r in night)
-    assert facts["idle_share"] == pytest.approx(
-        waited / (waited + sum(r.trial.total_s for r in night))
-    )
+    page = sum(share.seconds for share in budget_of(night))
+    assert facts["idle_share"] == pytest.approx(waited / page), "one share, wherever it stands"
     shown = show(tmp_path)
     assert "1.25 USD, 40.0 k tokens" in shown
     assert "waiting for the agent" in shown
@@ -265,7 +291,7 @@ def test_what_the_agent_cost_and_how_long_it_was_waited_for_is_shown(tmp_path: P
 def test_what_the_device_did_is_one_line(tmp_path: Path) -> None:
     """Hot, slow or hungry: who looks in the morning sees it beside the score, and a program has it all."""
     make_campaign(tmp_path, [make_record(1, kind="baseline"), make_record(2), make_record(3)])
-    assert "device   SM at 1695 MHz, 682 W, 71 °C at most, throttled 0 s, 0.034 kWh in 3" in show(
+    assert "device   SM at 1695 MHz, 682 W, 71 °C at most, throttled 0 s, 34 Wh in 3" in show(
         tmp_path
     )
     (_, _, last) = json.loads(as_json(tmp_path, running=False))["experiments"]
@@ -277,7 +303,7 @@ def test_what_the_device_did_is_one_line(tmp_path: Path) -> None:
     [
         pytest.param({"mean_sm_clock_mhz": None}, "cores at 3100 MHz, 682 W", id="on-a-cpu"),
         pytest.param({"energy_j": None}, "throttled 0 s", id="no-meter"),
-        pytest.param({"throttled_s": None}, "71 °C at most, 0.011 kWh in 1 training", id="unknown"),
+        pytest.param({"throttled_s": None}, "71 °C at most, 11 Wh in 1 training", id="unknown"),
     ],
 )
 def test_what_the_device_does_not_tell_is_left_out(
@@ -290,7 +316,7 @@ def test_what_the_device_does_not_tell_is_left_out(
     (line,) = (line for line in show(tmp_path).splitlines() if line.startswith("device"))
     assert words in line
     assert "trainings" not in line
-    assert ("kWh" in line) is ("energy_j" not in changed)
+    assert ("Wh" in line) is ("energy_j" not in changed)
 
 
 def test_a_campaign_from_before_telemetry_is_shown_as_ever(tmp_path: Path) -> None:

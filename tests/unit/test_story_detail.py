@@ -116,6 +116,18 @@ def test_a_rerun_and_a_baseline_have_no_change(tmp_path: Path) -> None:
     assert [bool(diff) for diff in shown] == [False, True, False]
 
 
+def test_a_long_change_is_counted_whole(tmp_path: Path) -> None:
+    """What is shown of it may be a tenth; "200 added" would then be a tenth of the truth."""
+    added = MOST_LINES * 3
+    (experiment(tmp_path, 2) / "change.diff").write_text(
+        f"@@ -1 +1,{added} @@\n-old\n" + "+new\n" * added
+    )
+    run = replace(make_run(2, "discard"), lines_added=added, lines_removed=1)
+    detail = opened(tmp_path, [*make_seed(1.9), run], 2)
+    assert len(detail.diff) + detail.diff_cut == added + 2 > len(detail.diff)
+    assert (detail.lines_added, detail.lines_removed) == (added, 1)
+
+
 # ---- the curve ----
 
 
@@ -182,12 +194,26 @@ def test_a_curve_that_cannot_be_read_is_no_curve(tmp_path: Path, content: bytes)
 
 def test_the_log_is_told_from_its_end_and_made_harmless(tmp_path: Path) -> None:
     """The last lines say why a run failed; a container wrote them."""
-    log = "first line\n" + "é" * 20_000 + f"\nlast {HOSTILE} words\n"
+    log = "first line\n" + "é" * 20_000 + f" last {HOSTILE} words\n"
     (experiment(tmp_path, 1) / "train.log").write_text(log)
     tail = opened(tmp_path, make_seed(1.9), 1).log_tail
     assert len(tail) == LOG_CHARS
     assert tail.endswith("last ]0;owned<img src=x onerror=alert(1)><U+202E> words\n")
     assert not {"\x1b", "\x00", "\x07", "\r", "\u202e"} & set(tail)
+
+
+@pytest.mark.parametrize("letter", ["x", "é", "日"])
+def test_the_end_of_a_log_begins_with_a_whole_line(tmp_path: Path, letter: str) -> None:
+    """The rest of a line reads like a message that nobody wrote."""
+    lines = [f"step {step} {letter * 60}\n" for step in range(300)]
+    log = experiment(tmp_path, 1) / "train.log"
+    log.write_text("".join(lines))
+    tail = opened(tmp_path, make_seed(1.9), 1).log_tail
+    count = tail.count("\n")
+    assert tail == "".join(lines[-count:])
+    assert LOG_CHARS - 80 < len(tail) <= LOG_CHARS
+    log.write_text("".join(lines[:3]))
+    assert opened(tmp_path, make_seed(1.9), 1).log_tail == "".join(lines[:3])
 
 
 def test_a_log_that_is_no_text_is_still_told(tmp_path: Path) -> None:
@@ -220,7 +246,7 @@ def test_telemetry_and_conditions_are_told_with_units_and_gaps_with_reasons(tmp_
     odd = replace(record.trial.telemetry, missing={"cpu_energy_j": "no meter"}, gaps=2)
     detail = opened(tmp_path, [replace(record, trial=replace(record.trial, telemetry=odd))], 1)
     facts = {fact.name: fact.value for fact in detail.telemetry}
-    assert facts["Energy"] == "0.01139 kWh, by the GPU's energy counter"
+    assert facts["Energy"] == "11 Wh, by the GPU's energy counter"
     assert facts["GPU memory"] == "45.00 GiB at most"
     assert facts["Clock held by power cap"] == "55 s"
     assert facts["Watched"] == "60 s, 60 samples, 2 gaps"

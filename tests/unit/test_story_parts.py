@@ -13,9 +13,10 @@ from lab.ledger import AUDIT, CONFIRM, Record
 from lab.lineage import ABLATION, LAB
 from lab.outcome import Status
 from lab.story.reading import Tale
+from lab.story.sentences import sentences_of
 from lab.story.shapes import Story
 from tests.unit.nights import commit_of, make_night, make_record, make_run, make_seed
-from tests.unit.stories import tell
+from tests.unit.stories import CAMPAIGN, tell
 
 # Noise: the baselines' variance 0.0001 with 2 degrees of freedom, the re-runs' 0.00005 with 1. Together 0.00025 / 3,
 # an sd of 0.0091287. Error of the gain: times the root of 1/3 + 1/2, 0.0083333. Student's t of 3 at 97.5 %: 3.18245.
@@ -66,6 +67,41 @@ def test_a_gain_that_may_be_none_is_said_to_be(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("low", "high", "holdout", "words"),
+    [
+        pytest.param(-0.005, -0.001, -0.004, ", 0.0010 to 0.0050.", id="a-proven-loss"),
+        pytest.param(
+            -0.005,
+            0.001,
+            -0.004,
+            ", \N{MINUS SIGN}0.0050 to +0.0010, so it may be none.",
+            id="nobody-knows",
+        ),
+    ],
+)
+def test_a_loss_that_is_certain_is_not_told_as_none(
+    tmp_path: Path, low: float, high: float, holdout: float, words: str
+) -> None:
+    """The rule may keep a little worse for fewer lines; that the model became worse is then a result."""
+    standing = told(tmp_path, KEPT_NIGHT).standing
+    lost = replace(
+        standing,
+        best_bpb=1.903,
+        gain_bpb=-0.003,
+        gain_low_bpb=low,
+        gain_high_bpb=high,
+        holdout_gain_bpb=holdout,
+    )
+    first, second, _ = sentences_of(lost, CAMPAIGN, running=False)
+    assert first.endswith(f"0.0030 worse (0.2 %){words}")
+    assert ", and the holdout agrees (0.0040)." in second, "both say that it is worse"
+    twice = replace(lost, holdout_gain_bpb=-0.009)
+    assert "on the holdout it is more: 0.0090." in sentences_of(twice, CAMPAIGN, running=False)[1]
+    better = replace(lost, holdout_gain_bpb=0.004)
+    assert "the holdout does not show it (+0.0040)." in sentences_of(better, {}, running=False)[1]
+
+
+@pytest.mark.parametrize(
     ("records", "words"),
     [
         pytest.param([], "Nothing has been measured yet.", id="nothing"),
@@ -113,7 +149,7 @@ def test_the_cost_is_told_where_it_is_known(tmp_path: Path) -> None:
     """Money, tokens and energy are a third of the question."""
     night = [replace(r, cost_usd=0.5, agent_tokens=12_000) for r in KEPT_NIGHT]
     sentence = told(tmp_path, night).sentences[2]
-    assert "for 0.50 USD, 12.0 k tokens and 0.0683 kWh for the trainings." in sentence
+    assert "for 0.50 USD, 12.0 k tokens and 68 Wh of the trainings." in sentence
 
 
 # ---- budget ----
@@ -145,7 +181,9 @@ def test_every_second_has_one_place(tmp_path: Path) -> None:
             "controller": 3.3 + 3.7 + 0.4 + 3.3,
         }
     )
-    assert story.standing.took_s == pytest.approx(sum(shares.values()))
+    took_s = sum(shares.values())
+    assert story.standing.took_s == pytest.approx(took_s)
+    assert story.standing.idle_share == pytest.approx(shares["idle"] / took_s)
 
 
 def test_a_clock_that_was_set_meanwhile_does_not_lengthen_the_night(tmp_path: Path) -> None:

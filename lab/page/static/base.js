@@ -58,9 +58,11 @@
   N.duration = (seconds) => {
     if (!known(seconds)) return NONE;
     if (seconds < 59.95) return `${seconds.toFixed(1)} s`;
-    const whole = Math.round(seconds);
-    if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
-    return `${Math.floor(whole / 3600)} h ${Math.round((whole % 3600) / 60)} min`;
+    const whole = Math.max(60, Math.floor(seconds));
+    const minutes = Math.floor(whole / 60);
+    if (minutes < 60) return `${minutes} min ${whole % 60} s`;
+    // As the sentences say it, which Python writes: "7 h 05 min".
+    return `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, "0")} min`;
   };
   N.plural = (count, one, many) => `${N.count(count)} ${count === 1 ? one : many || `${one}s`}`;
   N.date = (iso) => {

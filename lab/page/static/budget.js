@@ -35,7 +35,7 @@
 
   function spentOf(its, whole) {
     const parts = [`${N.duration(whole)} in all`];
-    parts.push(N.known(its.energy_j) ? `${N.energy(its.energy_j)} for the trainings` : "energy was not measured");
+    parts.push(N.known(its.energy_j) ? `${N.energy(its.energy_j)} of the trainings` : "energy was not measured");
     parts.push(N.known(its.cost_usd) ? `${N.money(its.cost_usd)} for the agent` : "nothing known to be paid for the agent");
     return `${parts.join(", ")}.`;
   }

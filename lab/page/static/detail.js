@@ -63,15 +63,14 @@
 
   function change(row, detail, table) {
     if (!detail.diff.length) return [];
-    const against = detail.parent === null ? "its parent" : detail.parent === 0 ? "the seed" : `experiment ${detail.parent}`;
+    const against = detail.parent === null ? "its parent" : `experiment ${detail.parent}`;
     const lines = detail.diff.map((line) =>
       N.el("span", { class: `line ${{ "+": "added", "-": "removed", "@": "hunk" }[line.kind] || "same"}` },
         line.kind === "@" ? "" : line.kind,
         line.spans.map(([kind, text]) => (TOKENS.has(kind) ? N.el("span", { class: `t-${kind}`, text }) : text)), "\n"));
-    const added = detail.diff.filter((line) => line.kind === "+").length;
-    const removed = detail.diff.filter((line) => line.kind === "-").length;
+    const lengths = `${N.count(detail.lines_added)} added, ${N.count(detail.lines_removed)} removed`;
     return [
-      N.el("h4", { text: `Change against ${against}: ${added} added, ${removed} removed` }),
+      N.el("h4", { text: `Change against ${against}: ${lengths}` }),
       N.el("pre", { class: "diff", tabindex: "0", role: "region", "aria-label": `Diff of experiment ${row.number}` }, N.el("code", {}, lines)),
       detail.diff_cut ? N.el("p", { class: "hint", text: `${N.plural(detail.diff_cut, "more line is", "more lines are")} left out here.` }) : null,
     ].filter(Boolean);
@@ -91,9 +90,8 @@
   }
 
   function curveLegend(detail) {
-    const parent = detail.parent === 0 ? "the seed" : `its parent, ${detail.parent}`;
     return N.el("ul", { class: "legend", "aria-label": "Legend of the curve" },
       N.el("li", {}, N.el("i", { class: "swatch line" }), N.el("span", { text: `experiment ${detail.number}` })),
-      detail.parent_curve.length ? N.el("li", {}, N.el("i", { class: "swatch dashed" }), N.el("span", { text: detail.parent === null ? "its parent" : parent })) : null);
+      detail.parent_curve.length ? N.el("li", {}, N.el("i", { class: "swatch dashed" }), N.el("span", { text: `its parent, ${detail.parent}` })) : null);
   }
 })();

@@ -40,11 +40,12 @@
     return [
       N.known(its.gain_bpb) && N.known(its.baseline_bpb)
         ? ["Best", N.bpb(its.best_bpb), `from ${N.bpb(its.baseline_bpb)} bits per byte; lower is better`]
-        : ["Baseline", N.bpb(its.best_bpb), "bits per byte; lower is better"],
+        : ["Baseline", N.bpb(its.baseline_bpb), "bits per byte; lower is better"],
+      ["Replays", N.bpb(its.replay_bpb), `the mean of ${N.count(its.replays)}; bits per byte, lower is better`],
       ["Gain", N.signed(its.gain_bpb), between],
       ["Gain on holdout", N.signed(its.holdout_gain_bpb), N.known(its.holdout_gain_bpb) ? "text that no decision has seen" : ""],
       ["Noise of one run", N.bpb(its.noise_sd_bpb), noise],
-      ["Tried", N.count(its.tried), `${N.count(its.kept)} kept, ${N.count(its.audited)} audited`],
+      ["Tried", its.replays ? "–" : N.count(its.tried), `${N.count(its.kept)} kept, ${N.count(its.audited)} audited`],
       ["Time", N.duration(its.took_s), N.known(its.idle_share) ? `${N.percent(its.idle_share)} idle` : ""],
       ["Energy", N.energy(its.energy_j), "of the trainings"],
       ["Cost", N.money(its.cost_usd), N.known(its.agent_tokens) ? `${N.count(its.agent_tokens)} tokens of the agent` : "of the agent"],
