@@ -22,7 +22,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from lab.dashboard.gate import LOOPBACK_NAMES, Door
 from lab.dashboard.rooms import Followed, Room
-from lab.dashboard.watching import Watcher
+from lab.dashboard.watching import Shelf, Watcher
 from lab.imported import import_results
 from lab.inbox import Inbox
 from lab.notes import read_pinned
@@ -578,6 +578,28 @@ def test_a_reader_who_is_refused_is_told_why(
         expect(page.locator("main > .problem")).to_contain_text("needs its token")
         page.goto("about:blank")
     watched.problems.clear()  # the browser says each refusal on its console
+
+
+def test_what_the_address_names_does_not_wait_for_the_list(
+    page: Page, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lab of years is a thousand ledgers, and somebody was sent the address of one."""
+    listed, visit = threading.Event(), Shelf.visit
+
+    def later(shelf: Shelf) -> None:
+        assert listed.wait(PATIENCE_S)
+        visit(shelf)
+
+    monkeypatch.setattr(Shelf, "visit", later)
+    try:
+        page.goto(f"{site.url}/#c=nov22")
+        expect(page).to_have_title("nov22 · Nightlab")
+        expect(page.locator("table.experiments tr.line")).to_have_count(30)
+        expect(page.locator(".campaigns li")).to_have_count(0)
+    finally:
+        listed.set()
+    expect(page.locator(".campaigns li")).to_have_count(3)
+    expect(page).to_have_title("nov22 · Nightlab")
 
 
 def test_an_old_moment_is_told_with_its_age(page: Page, site: Site, night: Night) -> None:

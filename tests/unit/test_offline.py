@@ -17,6 +17,7 @@ from lab.agents.offline import OfflineAgent, every_mutation
 from lab.agents.offline.agent import MOVES
 from lab.agents.offline.dials import DIALS
 from lab.agents.offline.ideas import Dial, Switch
+from lab.agents.similar import facts_of as digests_of
 from lab.contract import check
 from lab.errors import AgentError
 from lab.prompt import Brief, Past, UnderWay
@@ -187,6 +188,15 @@ def test_what_is_under_way_is_not_proposed_once_more() -> None:
     first = OfflineAgent(seed=1).propose(brief_of())
     running = UnderWay(number=3, title=first.title, train_py=first.train_py, facts=first.facts)
     again = OfflineAgent(seed=1).propose(replace(brief_of(), ahead=(running,)))
+    assert again.train_py != first.train_py
+
+
+def test_what_somebody_else_tried_is_not_proposed_once_more() -> None:
+    """A model had the same idea an hour ago, and wrote a comment beside it."""
+    first = OfflineAgent(seed=1).propose(brief_of())
+    theirs = replace(first, facts=digests_of(SMALL, first.train_py + "# mine\n"))
+    earlier = past_of(theirs, 3, gain=-0.01)
+    again = OfflineAgent(seed=1).propose(replace(brief_of((earlier,)), number=3))
     assert again.train_py != first.train_py
 
 

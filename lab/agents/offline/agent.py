@@ -3,7 +3,7 @@
 Owns    the choice among the catalogue's ideas
 Takes   a Brief; all memory comes from its history
 Gives   a Proposal: the same one for the same brief and seed, on any machine
-Never   repeats a file, or an idea at a value that was measured
+Never   repeats a file, whoever had it, or an idea at a value that was measured
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from lab.agents.offline.memory import Memory, Part, Try, facts_of, fingerprint
 from lab.agents.offline.model_switches import MODEL_SWITCHES
 from lab.agents.offline.rewriting import DoesNotFit, is_python, source_of
 from lab.agents.offline.training_switches import TRAINING_SWITCHES
+from lab.agents.similar import find_earlier
 from lab.errors import AgentError
 from lab.prompt import Brief
 
@@ -52,6 +53,7 @@ class OfflineAgent:
 
     def __init__(self, *, seed: int) -> None:
         self._seed = seed
+        self._digests: dict[int, str | None] = {}  # what `find_earlier` has read
 
     def propose(self, brief: Brief) -> Proposal:
         """The next idea that applies to the best file and was not tried.
@@ -70,9 +72,22 @@ class OfflineAgent:
             if applied is None:
                 continue
             train_py, done = applied
-            if fingerprint(train_py) not in memory.files:
+            if fingerprint(train_py) not in memory.files and not self._was_tried(train_py, brief):
                 return _proposal(plan, done, memory, brief, train_py)
         raise NoMoreIdeas(f"all {len(plans)} untried ideas no longer apply to the best train.py")
+
+    def _was_tried(self, train_py: str, brief: Brief) -> bool:
+        """Whether anybody had the same file, a model or a person too; it may run at this moment."""
+        return bool(
+            find_earlier(
+                train_py,
+                base=train_py,
+                history=brief.history,
+                ahead=brief.ahead,
+                code_of=brief.code_of,
+                digests=self._digests,
+            )
+        )
 
 
 def every_mutation(train_py: str, profile: str) -> dict[str, str]:

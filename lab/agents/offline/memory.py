@@ -68,8 +68,7 @@ class Memory:
     def __init__(self, brief: Brief) -> None:
         noise = brief.noise_bpb or USUAL_NOISE_BPB
         self._margin = 2 * noise
-        under_way = {fingerprint(idea.train_py) for idea in brief.ahead}
-        self.files = _files(brief.history) | under_way | {fingerprint(brief.train_py)}
+        self.files = _files(brief.history) | {fingerprint(brief.train_py)}
         self._tries = [found for past in brief.history if (found := _try(past, noise))]
         self._combined = {frozenset(part.key for part in t.parts) for t in self._tries}
         self._by_move: dict[str, list[Try]] = {}
