@@ -156,7 +156,7 @@ FORGERIES = [
         id="wide-tolerance",
     ),
     pytest.param(
-        of(1, lambda r: r["trial"]["audit"].update(tolerance_nats=0.005)), "audits", id="calibrated"
+        of(1, lambda r: r["trial"]["audit"].update(tolerance_nats=0.0075)), "audits", id="calibrated"
     ),
     pytest.param(
         of(3, lambda r: r["trial"]["audit"].update(calibrated=True)), "audits", id="again-calibrated"
