@@ -24,7 +24,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from lab.agents.command import COMMANDS
-from lab.agents.providers.line import is_loopback
+from lab.agents.providers.address import is_loopback
 from lab.compose import COMPOSE, Project, find_compose, name_of_project
 from lab.container import Container, Engine
 from lab.errors import BadInput, LabError

@@ -16,7 +16,7 @@ from lab.agents.human import HumanAgent
 from lab.agents.model import ModelAgent
 from lab.agents.offline import OfflineAgent
 from lab.agents.providers import Usage
-from lab.agents.providers.line import is_loopback
+from lab.agents.providers.address import is_loopback
 from lab.agents.providers.open import (
     KINDS,
     check_address,

@@ -102,21 +102,27 @@ def test_the_start_and_the_end_of_a_night_are_changes(tmp_path: Path) -> None:
     assert not tale.story().running
 
 
-def test_ten_thousand_experiments_open_within_two_seconds(tmp_path: Path) -> None:
-    """Months of nights must open like one."""
-    folder = tell(tmp_path / "nov23", [])
-    (folder / "ledger.jsonl").write_bytes(b"".join(many(10_000)))
-    Tale.open(tell(tmp_path / "warm", make_night(30))).story()  # what is imported once is not meant
-    began = time.process_time()
-    tale = Tale.open(folder)
-    story = tale.story()
-    took_s = time.process_time() - began
-    assert len(story.rows) == 10_000
-    assert took_s < 2.0
+def test_opening_grows_no_faster_than_the_number_of_experiments(tmp_path: Path) -> None:
+    """Months of nights must open like one; the seconds are for `make bench-reader` to measure."""
+
+    def open_s(count: int) -> float:
+        folder = tell(tmp_path / f"of{count}", [])
+        (folder / "ledger.jsonl").write_bytes(b"".join(many(count)))
+        began = time.process_time()
+        assert len(Tale.open(folder).story().rows) == count
+        return time.process_time() - began
+
+    open_s(100)  # what is imported once is not meant
+    few_s, many_s = open_s(1_000), open_s(10_000)
+    assert (
+        many_s < 30 * few_s
+    )  # ten times as much where all is well, a hundred times where something is quadratic
+    tale = Tale.open(tmp_path / "of10000")
+    tale.story()
     began = time.process_time()
     for _ in range(100):
         assert not tale.refresh()
-    assert time.process_time() - began < 0.1
+    assert time.process_time() - began < many_s / 5
 
 
 def test_the_tip_is_the_sha256_of_the_last_line(tmp_path: Path) -> None:

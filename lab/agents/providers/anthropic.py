@@ -27,6 +27,7 @@ from lab.agents.providers import (
     TryAgain,
     Usage,
 )
+from lab.agents.providers.address import is_loopback
 from lab.agents.providers.failures import Declined, Failure, clean, judge, of_line
 from lab.agents.providers.line import (
     BYTES_PER_TOKEN_CLAUDE,
@@ -35,7 +36,6 @@ from lab.agents.providers.line import (
     SILENCE_S,
     estimate_request,
     hold_to_time,
-    is_loopback,
     read_object,
 )
 

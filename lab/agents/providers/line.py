@@ -6,13 +6,11 @@ Never   imports an SDK
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import math
 import time
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx2
 
@@ -57,16 +55,6 @@ def hold_to_time(response: httpx2.Response) -> None:
     """
     assert isinstance(response.stream, httpx2.SyncByteStream)
     response.stream = _Timed(response.stream, ANSWER_S)
-
-
-def is_loopback(base_url: str) -> bool:
-    """Whether a server is on this machine, where the environment's proxies have no business."""
-    host = urlsplit(base_url).hostname or ""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host == "localhost"
-    return address.is_loopback or address.is_unspecified  # some servers say 0.0.0.0 of themselves
 
 
 def read_object(written: str) -> dict[str, Any] | None:

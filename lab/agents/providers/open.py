@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from lab.agents.providers import Provider
-from lab.agents.providers.line import is_loopback
+from lab.agents.providers.address import is_loopback
 from lab.errors import BadInput
 
 LARGEST_KEY_FILE = 4096  # bytes

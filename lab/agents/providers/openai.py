@@ -23,6 +23,7 @@ from lab.agents.providers import (
     TryAgain,
     Usage,
 )
+from lab.agents.providers.address import is_loopback
 from lab.agents.providers.failures import Declined, Failure, clean, judge, of_line
 from lab.agents.providers.line import (
     CONNECT_S,
@@ -31,7 +32,6 @@ from lab.agents.providers.line import (
     estimate_request,
     estimate_tokens,
     hold_to_time,
-    is_loopback,
     read_object,
 )
 
