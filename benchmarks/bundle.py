@@ -24,7 +24,7 @@ from lab.bundle.export import Exported, Wanted, export
 from lab.bundle.unpacked import opened
 from lab.settings import CHECKOUT, read_settings
 from lab.show.chart import draw_progress
-from lab.show.results import read_records
+from lab.show.folder import read_records
 from tests.unit.bundles import PROGRAM, make_campaign
 
 CANDIDATES = 94  # with baselines and re-runs, a little over a hundred experiments

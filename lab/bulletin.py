@@ -24,8 +24,8 @@ from typing import Self
 from lab.errors import EngineError
 from lab.glimpse import Claim, Glimpse
 from lab.redaction import without_secrets
-from lab.show.results import one_line
 from lab.show.screen import Moment, Screen
+from lab.show.words import one_line
 from lab.story.now import remove_now, write_now
 from lab.story.shapes import CURVE_POINTS, LOG_CHARS, Now, Point
 from lab.training import clean

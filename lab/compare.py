@@ -26,7 +26,9 @@ from lab.reproduction import Runs, gain_difference, score_difference
 from lab.runs import find_campaign
 from lab.show.classes import differences
 from lab.show.comparison import NO_CURVE, Comparison, Host, Measured, Said
-from lab.show.results import hardware_of, kept_bpb, one_line, read_campaign, read_records, tally
+from lab.show.folder import hardware_of, read_campaign, read_records
+from lab.show.tally import tally
+from lab.show.words import kept_bpb, one_line
 
 MOST_PAIRS = 6  # spelt out; of more hosts the table and the picture say enough
 CURVE: dict[str, ArrowType] = {"tokens": "int64", "loss_nats": "double"}

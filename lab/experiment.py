@@ -25,8 +25,9 @@ from lab.ledger import AUDIT, Record
 from lab.lines import count_code_lines
 from lab.night import Night
 from lab.outcome import Status
-from lab.show.results import ending, name_of, write_results
+from lab.show.results import write_results
 from lab.show.screen import Screen
+from lab.show.words import ending, name_of
 from lab.trial import Bench, Trial, reject, run_trial
 from lab.verdict import Verdict
 from lab.weighing import Case, decide, doubt

@@ -35,7 +35,7 @@ from lab.mcp import serve_jail
 from lab.mcp.desk import Desk
 from lab.night import Night
 from lab.settings import KEY_NAMES, Settings
-from lab.show.results import one_line
+from lab.show.words import one_line
 
 FOLDER = "jail"
 ALIVE = "alive"  # compose/agent/gate/start.sh waits for its lock

@@ -49,10 +49,10 @@ from lab.reproduction import (
 )
 from lab.settings import CHECKOUT, Settings
 from lab.show.replayed import Replay, write_replay
-from lab.show.results import one_line
+from lab.show.words import one_line
 from lab.verdict import Noise
 
-AGENT = REPLAY  # by which `is_replay` of lab/show/results.py knows such a campaign
+AGENT = REPLAY  # by which `is_replay` of lab/show/folder.py knows such a campaign
 MOST_FAILED = 2  # runs of one file; a second one without a score is no accident
 EXIT_CODES = {REPRODUCED: 0, NOT_REPRODUCED: 20, CANNOT_TELL: 21}
 SEEDS = 2**30  # fresh ones are drawn under this

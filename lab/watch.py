@@ -20,7 +20,7 @@ from rich.console import Console
 
 from lab.runs import is_running
 from lab.show.events import NoLog
-from lab.show.results import hardware_of, prior_of, read_campaign, read_records
+from lab.show.folder import hardware_of, prior_of, read_campaign, read_records
 from lab.show.screen import Screen
 from lab.show.status import describe
 from lab.show.view import Phase, Standing, standing_of

@@ -21,7 +21,7 @@ from lab.bundle.checks import Check
 from lab.bundle.layout import PAYLOAD
 from lab.errors import BadBundle, CampaignError
 from lab.facts import FACTS_FILE, Facts, read_facts
-from lab.show.results import one_line
+from lab.show.words import one_line
 
 BAGIT = "bagit.txt"
 BAG_INFO = "bag-info.txt"

@@ -16,7 +16,7 @@ from lab.bundle.unpacked import opened
 from lab.errors import BadBundle, BadRecords, BadWeights
 from lab.host import Say
 from lab.settings import Settings
-from lab.show.results import one_line
+from lab.show.words import one_line
 
 _MARKS = {True: "ok", False: "FAILED", None: "?"}
 

@@ -15,8 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from lab.ledger import AUDIT, CONFIRM
-from lab.show.results import signed
 from lab.show.view import FAILED_STYLE, STYLES, FittedTable, Result, duration
+from lab.show.words import signed
 from lab.story.shapes import Detail, DiffLine, Fact, Point, Row, Story
 
 LABEL_COLUMNS = 17

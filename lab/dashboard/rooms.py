@@ -19,7 +19,7 @@ from lab.dashboard.wire import Problem, as_json, head_of, in_words, what_broke
 from lab.errors import BadInput, LabError
 from lab.facts import FACTS_FILE
 from lab.runs import IMPORTED_FILE
-from lab.show.results import LEDGER_FILE
+from lab.show.folder import LEDGER_FILE
 from lab.story.now import read_now
 from lab.story.reading import Stamp, Tale, stamp_of
 from lab.story.shapes import Brief, Now, Story

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from lab.dashboard.rooms import LOOK_EVERY_S, Followed, Room
 from lab.dashboard.wire import Problem
-from lab.show.results import LEDGER_FILE
+from lab.show.folder import LEDGER_FILE
 from lab.story.briefs import Briefs, folders_of, is_campaign
 from lab.story.reading import stamp_of
 from lab.story.shapes import Brief

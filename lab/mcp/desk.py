@@ -28,14 +28,9 @@ from lab.notes import with_notes
 from lab.prompt import Brief
 from lab.runs import is_running
 from lab.settings import CHECKOUT
-from lab.show.results import (
-    hardware_of,
-    one_line,
-    prior_of,
-    read_campaign,
-    read_records,
-    tally,
-)
+from lab.show.folder import hardware_of, prior_of, read_campaign, read_records
+from lab.show.tally import tally
+from lab.show.words import one_line
 
 # About 15,000 tokens: what common clients still show whole.
 MOST_CHARACTERS = 60_000

@@ -14,7 +14,7 @@ from lab.inbox import Refused
 from lab.ledger import BASELINE, Record, open_candidate
 from lab.mcp import shapes
 from lab.prompt import Brief, Past
-from lab.show.results import one_line
+from lab.show.words import one_line
 
 MOST_TITLE = 120
 MOST_REASON = 200  # in a list; an experiment tells all of it

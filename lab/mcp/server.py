@@ -39,7 +39,7 @@ from lab.errors import LabError
 from lab.inbox import Refused
 from lab.mcp import shapes
 from lab.mcp.desk import Desk, in_words
-from lab.show.results import one_line
+from lab.show.words import one_line
 
 log = logging.getLogger(__name__)
 

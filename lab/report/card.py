@@ -23,8 +23,8 @@ from lab.show.chart import (
     picture,
     say_empty,
 )
-from lab.show.results import one_line, replays_in_words
 from lab.show.scene import Mark, Scene, scene_of
+from lab.show.words import one_line, replays_in_words
 from lab.story.shapes import Row, Standing, Story
 
 if TYPE_CHECKING:

@@ -21,8 +21,8 @@ from lab.report.card import draw_card, marks_of_rows
 from lab.report.drawing import CARD_FILE, PROGRESS_FILE, REPORT_FILE
 from lab.report.fitting import MOST_DETAILS, choose, fit
 from lab.show.chart import draw_scene
-from lab.show.results import one_line
 from lab.show.scene import scene_of
+from lab.show.words import one_line
 from lab.story.reading import Tale
 from lab.story.shapes import Detail, DiffLine, Fact, Point, Story
 

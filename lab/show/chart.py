@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 from lab.ledger import Record
 from lab.parquet import replacing
 from lab.show.labels import Box, Wish, leader_of, place
-from lab.show.results import ending_in_words, gain_in_words, one_line, replays_in_words
 from lab.show.scene import Counted, Scene, compose, running_best
+from lab.show.words import ending_in_words, gain_in_words, one_line, replays_in_words
 from lab.verdict import Noise
 
 if TYPE_CHECKING:

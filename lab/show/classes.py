@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from lab.show.results import GIB, one_line
+from lab.show.results import GIB
+from lab.show.words import one_line
 
 LONGEST = 48
 SHORT_DIGEST = 19  # "sha256:" and twelve digits

@@ -22,8 +22,8 @@ from lab.facts import Facts
 from lab.parquet import replacing
 from lab.reproduction import Runs
 from lab.show.replayed import as_code
-from lab.show.results import one_line
 from lab.show.view import rate
+from lab.show.words import one_line
 
 NO_CURVE = "no training curve"
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from lab.show.chart import FAINT, GRID, INK, plain_style
 from lab.show.comparison import Comparison, Host
-from lab.show.results import one_line
+from lab.show.words import one_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,7 +12,7 @@ import base64
 from html import escape
 
 from lab.show.comparison import Comparison, notes_of, rows_of
-from lab.show.results import one_line
+from lab.show.words import one_line
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 STYLE = """

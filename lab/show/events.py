@@ -17,7 +17,7 @@ from typing import IO, Any, Self
 import structlog
 
 from lab.redaction import plain, without_secrets
-from lab.show.results import ending_in_words, one_line, signed
+from lab.show.words import ending_in_words, one_line, signed
 
 MAX_TEXT_CHARS = 20_000  # of one value; logs have files of their own
 

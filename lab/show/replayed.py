@@ -22,7 +22,8 @@ from lab.ledger import BASELINE, REPLAY, Record
 from lab.parquet import replacing
 from lab.reproduction import ERROR, KEPT_SHARE, MOST_MORE, POWER, Reproduction
 from lab.show.classes import differences
-from lab.show.results import hardware_of, one_line
+from lab.show.folder import hardware_of
+from lab.show.words import one_line
 
 REPLAY_FILE = "replay.json"
 WORDS_FILE = "replay.md"

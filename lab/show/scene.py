@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from lab.ledger import Record
-from lab.show.results import ending, kept_bpb, tally
+from lab.show.tally import tally
+from lab.show.words import ending, kept_bpb
 from lab.verdict import Noise
 
 
@@ -22,7 +23,7 @@ class Mark:
     """One experiment, as far as a picture shows it."""
 
     number: int
-    ending: str  # see `ending` of lab/show/results.py
+    ending: str  # see `ending` of lab/show/words.py
     original: int | None  # the experiment whose code it runs again
     title: str
     val_bpb: float | None  # of this run; None stands under the chart

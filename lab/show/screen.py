@@ -33,8 +33,8 @@ from rich.text import Text
 from lab.glimpse import Glimpse
 from lab.redaction import without_secrets
 from lab.show.events import EventLog, sentence_of
-from lab.show.results import one_line
 from lab.show.view import STYLES, Phase, Standing, compact, draw, rate
+from lab.show.words import one_line
 
 REFRESH_S = 0.5  # two a second look alive; each costs some milliseconds of the cores that train
 HEARTBEAT_S = 60.0  # without a terminal, how often a long phase says that it is alive

@@ -20,22 +20,18 @@ from rich.text import Text
 from lab.errors import CampaignError
 from lab.ledger import Record, best_of
 from lab.samples import TelemetrySummary
-from lab.show.replayed import REPLAY_FILE
-from lab.show.results import (
-    Tally,
-    ending,
-    gain_in_words,
+from lab.show.folder import (
     hardware_of,
     is_replay,
-    one_line,
     prior_of,
     read_campaign,
     read_records,
-    replays_in_words,
-    tally,
     told_version,
 )
+from lab.show.replayed import REPLAY_FILE
+from lab.show.tally import Tally, tally
 from lab.show.view import FittedTable, cost_in_words, energy, result_of
+from lab.show.words import ending, gain_in_words, one_line, replays_in_words
 from lab.verdict import sd_interval
 
 SHORT_DIGEST = 19  # "sha256:" and twelve digits

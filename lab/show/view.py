@@ -20,7 +20,8 @@ from rich.table import Table
 from rich.text import Text
 
 from lab.ledger import Record
-from lab.show.results import ending, ending_in_words, name_of, one_line, signed, tally
+from lab.show.tally import tally
+from lab.show.words import ending, ending_in_words, name_of, one_line, signed
 from lab.verdict import Noise
 
 STYLES = {

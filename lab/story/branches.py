@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from lab.ledger import BASELINE, CANDIDATE, CONFIRM, Record, best_of
 from lab.lineage import scores_by_commit
-from lab.show.results import ending
+from lab.show.words import ending
 from lab.story.shapes import Branch, Row
 
 SEED = 0  # the number of the seed, whose baselines have several

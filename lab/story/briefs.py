@@ -16,7 +16,8 @@ from pathlib import Path
 from lab.errors import LabError
 from lab.facts import FACTS_FILE
 from lab.runs import IMPORTED_FILE, is_running
-from lab.show.results import LEDGER_FILE, one_line
+from lab.show.folder import LEDGER_FILE
+from lab.show.words import one_line
 from lab.story.reading import Tale, marks_of, stamp_of
 from lab.story.shapes import Brief
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from lab.ledger import Record
 from lab.lineage import ABLATION, LAB
-from lab.show.results import ending
+from lab.show.words import ending
 from lab.story.shapes import Contribution, Row
 
 

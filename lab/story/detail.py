@@ -18,8 +18,9 @@ from harness.findings import Audit
 from lab.ledger import AUDIT, BASELINE, REPLAY, Record
 from lab.parquet import ArrowType, read_parquet
 from lab.samples import TelemetrySummary
-from lab.show.results import GIB, one_line
+from lab.show.results import GIB
 from lab.show.view import energy
+from lab.show.words import one_line
 from lab.story.diffs import diff_lines
 from lab.story.facts import changed_conditions, name_of_reading, notes_of
 from lab.story.shapes import LOG_CHARS, Detail, DiffLine, Fact, Point, Row

@@ -14,7 +14,8 @@ from typing import Any
 from lab.fingerprint.taking import UNITS, WORDS
 from lab.ledger import Record
 from lab.settings import TAG_PATTERN
-from lab.show.results import GIB, one_line
+from lab.show.results import GIB
+from lab.show.words import one_line
 from lab.story.shapes import Command, Fact
 from lab.trial import Conditions
 

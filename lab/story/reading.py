@@ -20,16 +20,16 @@ from lab.facts import FACTS_FILE
 from lab.imported import TABLE_FILE, Imported, read_imported
 from lab.ledger import Record
 from lab.runs import IMPORTED_FILE, is_running
-from lab.show.results import (
+from lab.show.folder import (
     LEDGER_FILE,
     hardware_of,
     is_replay,
-    one_line,
     prior_of,
     read_campaign,
     record_of,
     told_version,
 )
+from lab.show.words import one_line
 from lab.story.branches import branches_of
 from lab.story.budget import budget_of
 from lab.story.contributions import contributions_of, contributions_of_imported

@@ -14,8 +14,8 @@ from datetime import datetime
 
 from lab.imported import FAILED, Run
 from lab.ledger import AUDIT, BASELINE, CANDIDATE, CONFIRM, REPLAY, Record
-from lab.show.results import ending, ending_in_words, kept_bpb, one_line
 from lab.show.spent import moment
+from lab.show.words import ending, ending_in_words, kept_bpb, one_line
 from lab.story.shapes import Row
 
 TITLE_CHARS = 200

@@ -11,15 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lab.show.results import (
-    gain_in_words,
-    hardware_of,
-    is_replay,
-    one_line,
-    replays_in_words,
-    signed,
-)
+from lab.show.folder import hardware_of, is_replay
 from lab.show.view import cost_in_words, duration, energy
+from lab.show.words import gain_in_words, one_line, replays_in_words, signed
 from lab.story.shapes import Standing
 
 SHORT_DIGEST = 19  # "sha256:" and twelve digits

@@ -1,7 +1,7 @@
 """What travels to a page: dataclasses whose `asdict` is its JSON.
 
 None is what was not measured. Every text is somebody's: a page shows it as text and nothing else. Endings are
-those of lab/show/results.py.
+those of lab/show/words.py.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from lab.ledger import (
 )
 from lab.outcome import Status
 from lab.reproduction import Runs
-from lab.show.results import tally
+from lab.show.tally import tally
 from lab.story.shapes import Row, Standing
 from lab.verdict import Noise, sd_interval
 

@@ -38,7 +38,8 @@ from lab.outcome import Status
 from lab.overnight import Limits, research
 from lab.prompt import Brief
 from lab.settings import CHECKOUT, read_settings
-from lab.show.results import read_records, write_results
+from lab.show.folder import read_records
+from lab.show.results import write_results
 from lab.show.screen import open_screen
 from lab.trial import Bench, Trial
 from lab.verdict import Rule

@@ -20,7 +20,7 @@ from lab.report import card
 from lab.report.card import HEIGHT_PX, WIDTH_PX, draw_card, headline_of, stats_of
 from lab.show import chart
 from lab.show.chart import BASELINE, DISCARDED, KEPT, draw_progress
-from lab.show.results import ending
+from lab.show.words import ending
 from lab.story.reading import Tale
 from lab.story.shapes import Story
 from tests.unit.nights import make_kept, make_night, make_record

@@ -26,7 +26,7 @@ from lab.ledger import (
     tolerance_of,
 )
 from lab.outcome import Status
-from lab.show.results import ending
+from lab.show.words import ending
 from lab.verdict import Bar, Change, Noise, screen, settle
 from tests.unit.nights import MEMORY_BYTES, RULE, make_night, make_record
 

@@ -18,8 +18,9 @@ from lab.ledger import Record
 from lab.outcome import Status
 from lab.report.card import headline_of, marks_of_rows
 from lab.runs import find_campaign, find_to_look
-from lab.show.results import tally, write_results
+from lab.show.results import write_results
 from lab.show.scene import running_best, scene_of
+from lab.show.tally import tally
 from lab.story.reading import Tale
 from lab.story.shapes import Story
 from tests.unit.nights import make_kept, make_night, make_record, make_run, make_seed

@@ -8,7 +8,7 @@ import pytest
 
 from lab.errors import LabError
 from lab.noise import noise_file, read_noise, store_noise
-from lab.show.results import prior_of
+from lab.show.folder import prior_of
 from lab.verdict import Noise
 
 NOISE = Noise(sd_bpb=0.0021345678901234, df=9)

@@ -31,8 +31,9 @@ from lab.show.chart import (
     draw_progress,
 )
 from lab.show.labels import Box, Wish, leader_of, place
-from lab.show.results import ending, tally
 from lab.show.scene import compose, running_best
+from lab.show.tally import tally
+from lab.show.words import ending
 from tests.unit.nights import make_kept, make_night, make_record
 
 CHART = (slice(125, 745), slice(70, 1450))  # rows and columns of the plot, without legends

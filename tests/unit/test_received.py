@@ -18,7 +18,7 @@ from lab.ledger import best_of
 from lab.replay import replay
 from lab.reproduction import REPRODUCED
 from lab.settings import Settings
-from lab.show.results import read_records
+from lab.show.folder import read_records
 from tests.unit.bundles import Fields, make_campaign, make_payload, rewrite
 from tests.unit.sent import SENDER, Host
 

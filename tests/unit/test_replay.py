@@ -16,8 +16,9 @@ from lab.outcome import Status
 from lab.replay import EXIT_CODES, Sent, replay, tag_of
 from lab.reproduction import CANNOT_TELL, NOT_REPRODUCED, REPRODUCED
 from lab.settings import TAG_PATTERN, Settings
+from lab.show.folder import read_records
 from lab.show.replayed import Replay
-from lab.show.results import ending, read_records
+from lab.show.words import ending
 from tests.unit.sent import BASELINE_BPB, BEST_BPB, SENDER, Host, send
 
 SAME = SENDER.fingerprint.class_id

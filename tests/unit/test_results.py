@@ -25,22 +25,10 @@ from lab.outcome import Status
 from lab.parquet import replacing
 from lab.settings import CHECKOUT
 from lab.show.chart import summary_of
-from lab.show.results import (
-    PARQUET_FILE,
-    TSV_COLUMNS,
-    TSV_FILE,
-    columns_of,
-    ending,
-    gain_in_words,
-    hardware_of,
-    kept_bpb,
-    name_of,
-    one_line,
-    read_campaign,
-    read_records,
-    tally,
-    write_results,
-)
+from lab.show.folder import hardware_of, read_campaign, read_records
+from lab.show.results import PARQUET_FILE, TSV_COLUMNS, TSV_FILE, columns_of, write_results
+from lab.show.tally import tally
+from lab.show.words import ending, gain_in_words, kept_bpb, name_of, one_line
 from tests.unit.nights import make_kept, make_night, make_record
 
 ANY_TEXT = st.text(st.characters(), max_size=80)  # surrogates and control characters included

@@ -29,8 +29,8 @@ from rich.console import Console
 from lab.redaction import REDACTED, is_secret, without_secrets
 from lab.settings import CHECKOUT
 from lab.show.events import EventLog, sentence_of
-from lab.show.results import tally
 from lab.show.screen import open_screen
+from lab.show.tally import tally
 from lab.show.view import (
     FEW_RESULTS,
     LAST_RESULTS,

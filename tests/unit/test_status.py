@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 from lab.cli import app
 from lab.errors import CampaignError
 from lab.ledger import Ledger, Record, best_of, noise_of
-from lab.show.results import tally
 from lab.show.status import as_json, describe
+from lab.show.tally import tally
 from lab.story.budget import budget_of
 from lab.verdict import Noise, sd_interval
 from tests.unit.nights import make_kept, make_night, make_record, make_telemetry

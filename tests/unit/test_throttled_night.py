@@ -17,7 +17,7 @@ from lab.ledger import open_candidate
 from lab.outcome import Status
 from lab.prompt import Past
 from lab.settings import Settings
-from lab.show.results import tally
+from lab.show.tally import tally
 from tests.faults.files import HONEST
 from tests.unit.nights import make_record, make_run
 from tests.unit.test_campaign import FACTS
