@@ -14,7 +14,7 @@ from dataclasses import replace
 from lab.agents import Proposal
 from lab.agents.human import submitted
 from lab.agents.similar import facts_of, why_repeated
-from lab.campaign import Campaign, Pending
+from lab.campaign import Campaign
 from lab.history import write_brief
 from lab.inbox import Inbox
 from lab.ledger import CANDIDATE, CONFIRM, open_candidate
@@ -25,6 +25,7 @@ from lab.notes import read_pinned
 from lab.outcome import Status
 from lab.prompt import UnderWay
 from lab.strategy import Decision, decide
+from lab.waiting import Pending
 
 
 def next_proposal(night: Night, mind: Lookahead) -> Pending:

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from lab.agents import Proposal
-from lab.campaign import Campaign, Pending
+from lab.campaign import Campaign
 from lab.errors import BadInput
 from lab.experiment import conclude, run_experiment
 from lab.facts import FACTS_FILE
@@ -22,6 +22,7 @@ from lab.overnight import overnight
 from lab.runs import find_campaign
 from lab.settings import Settings
 from lab.verdict import pool_noise, sd_interval
+from lab.waiting import Pending
 
 AGENT = "by hand"
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from harness.findings import Plan, Score
-from lab.campaign import Campaign, Pending
+from lab.campaign import Campaign
 from lab.contract import ContractBroken, check
 from lab.gate import Training
 from lab.glimpse import Glimpse
@@ -30,6 +30,7 @@ from lab.show.screen import Screen
 from lab.show.words import ending, name_of
 from lab.trial import Bench, Trial, reject, run_trial
 from lab.verdict import Verdict
+from lab.waiting import Pending
 from lab.weighing import Case, decide, doubt
 from lab.workspace import Candidate
 

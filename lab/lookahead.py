@@ -19,9 +19,10 @@ from dataclasses import dataclass
 
 from lab.agents import TRANSCRIPT_FACT, Agent, NoMoreIdeas, Proposal, transcripts_of
 from lab.agents.similar import find_earlier
-from lab.campaign import Ahead, Campaign
+from lab.campaign import Campaign
 from lab.contract import ContractBroken, check
 from lab.prompt import Brief, UnderWay
+from lab.waiting import Ahead
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from lab.agents import Proposal
 from lab.bulletin import Bulletin
-from lab.campaign import Campaign, Pending, open_campaign
+from lab.campaign import Campaign, open_campaign
 from lab.errors import BadInput
 from lab.facts import SCHEMA, Facts
 from lab.host import Say
@@ -32,6 +32,7 @@ from lab.show.screen import Screen, open_screen
 from lab.show.view import standing_of
 from lab.trial import Bench
 from lab.verdict import Rule
+from lab.waiting import Pending
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

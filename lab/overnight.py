@@ -20,7 +20,7 @@ from lab.agenda import next_proposal, think_ahead
 from lab.agents import Agent, NightEnds, NoMoreIdeas
 from lab.agents.asking import Surroundings
 from lab.agents.open import Workplace, choose_agent
-from lab.campaign import Campaign, Pending
+from lab.campaign import Campaign
 from lab.contention import wait_until_free
 from lab.errors import CampaignError, LabError
 from lab.experiment import conclude, run_experiment
@@ -35,6 +35,7 @@ from lab.recovery import wait_for_engine
 from lab.report.drawing import REPORT_FILE
 from lab.runs import new_tag
 from lab.settings import Settings
+from lab.waiting import Pending
 
 # Two in a row that say nothing of an idea, lost or contended, are bad luck; four are a broken or a crowded
 # host, and a night of them helps nobody. A card that is always warm is not among them: what it throttles twice

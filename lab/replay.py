@@ -24,7 +24,7 @@ from harness.manifest import manifest_sha256
 from harness.profiles import PROFILES
 from lab.agenda import spoilt
 from lab.agents import Proposal
-from lab.campaign import LEDGER_FILE, Pending
+from lab.campaign import LEDGER_FILE
 from lab.claim import Claim, claim_of
 from lab.errors import BadInput
 from lab.experiment import conclude, run_experiment
@@ -51,6 +51,7 @@ from lab.settings import CHECKOUT, Settings
 from lab.show.replayed import Replay, write_replay
 from lab.show.words import one_line
 from lab.verdict import Noise
+from lab.waiting import Pending
 
 AGENT = REPLAY  # by which `is_replay` of lab/show/folder.py knows such a campaign
 MOST_FAILED = 2  # runs of one file; a second one without a score is no accident

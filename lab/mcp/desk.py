@@ -16,7 +16,6 @@ from pathlib import Path
 from lab.agents.curve import curve_lines, read_curve
 from lab.agents.desk import MAX_NOTE_CHARS, MAX_NOTES
 from lab.agents.similar import why_repeated
-from lab.campaign import under_way
 from lab.errors import CampaignError, LabError
 from lab.history import write_brief
 from lab.inbox import Edit, Inbox, Refused, Submission, apply_edits
@@ -31,6 +30,7 @@ from lab.settings import CHECKOUT
 from lab.show.folder import hardware_of, prior_of, read_campaign, read_records
 from lab.show.tally import tally
 from lab.show.words import one_line
+from lab.waiting import under_way
 
 # About 15,000 tokens: what common clients still show whole.
 MOST_CHARACTERS = 60_000

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -60,6 +62,7 @@ FLOW = [
     "facts",
     "claim",
     "runs",
+    "waiting",
     "campaign",
     "imported",
     "show",
@@ -222,3 +225,22 @@ def test_no_commit_names_a_package_registry() -> None:
             except UnicodeDecodeError:
                 continue
             assert not any(host in text for host in hosts), path
+
+
+def test_the_teams_page_imports_nothing_that_its_image_lacks() -> None:
+    """It has a third of the host's wheels; an import too many would be found only by who builds it."""
+    code = f"""
+import importlib.metadata, re, sys
+locked = set(re.findall(r"^([a-z0-9.-]+)==", open({str(ROOT / "requirements" / "dashboard.lock")!r}).read(), re.M))
+owners = importlib.metadata.packages_distributions()
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        owned = {{re.sub("[._]", "-", owner).lower() for owner in owners.get(name, [])}}
+        if owned and not owned & locked:
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Missing())
+import lab.cli, lab.dashboard.pages
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)

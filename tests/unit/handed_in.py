@@ -7,10 +7,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from lab.agents import Proposal
-from lab.campaign import Pending
 from lab.inbox import TICKET_FACT
 from lab.ledger import Ledger, Record
 from lab.outcome import Status
+from lab.waiting import Pending
 from tests.faults.files import HONEST
 from tests.unit.nights import make_kept, make_record
 

@@ -16,7 +16,7 @@ from lab.agenda import _errand, next_proposal
 from lab.agents import NoMoreIdeas, Proposal
 from lab.agents.offline.memory import Memory, Outcome, facts_of
 from lab.agents.similar import facts_of as digests_of
-from lab.campaign import Campaign, Pending, open_campaign
+from lab.campaign import Campaign, open_campaign
 from lab.experiment import _commit, _decide
 from lab.history import write_brief
 from lab.ledger import BASELINE, CANDIDATE
@@ -24,6 +24,7 @@ from lab.lookahead import Errand, Lookahead
 from lab.night import Night
 from lab.prompt import Brief
 from lab.strategy import Decision
+from lab.waiting import Pending
 from tests.unit.nights import make_kept, make_record, make_run, make_score
 from tests.unit.test_campaign import FACTS
 

@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 
 from lab.agents import Proposal
-from lab.campaign import Pending, open_campaign
+from lab.campaign import open_campaign
 from lab.errors import BadInput, CampaignBusy, CampaignError
 from lab.facts import SCHEMA, Facts
 from lab.fingerprint import Fingerprint, Subject
 from lab.ledger import noise_of
 from lab.runs import find_campaign, is_running, new_tag
 from lab.verdict import Noise, Rule
+from lab.waiting import Pending
 from tests.unit.nights import make_kept, make_record
 
 SEED = "x = 1\n"

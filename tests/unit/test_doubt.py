@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 
 from harness.findings import Plan
 from lab.agents import Proposal
-from lab.campaign import Campaign, Pending, open_campaign
+from lab.campaign import Campaign, open_campaign
 from lab.experiment import _decide, _doubt
 from lab.gate import Training
 from lab.ledger import AUDIT, BASELINE, CANDIDATE, CONFIRM
 from lab.outcome import Status
 from lab.verdict import Verdict
+from lab.waiting import Pending
 from tests.unit.nights import make_record, make_score
 from tests.unit.test_campaign import FACTS, SEED
 

@@ -12,12 +12,13 @@ import pytest
 
 from lab.agents import NoMoreIdeas, Proposal
 from lab.agents.similar import facts_of
-from lab.campaign import Campaign, Pending, open_campaign
+from lab.campaign import Campaign, open_campaign
 from lab.errors import AgentError
 from lab.ledger import CANDIDATE
 from lab.lookahead import Errand, Lookahead
 from lab.outcome import StopNow
 from lab.prompt import Brief, Past, UnderWay
+from lab.waiting import Pending
 from tests.faults.files import HONEST
 from tests.unit.nights import make_kept, make_record
 from tests.unit.recorded_model import past_of
